@@ -1,0 +1,56 @@
+"""The bundle: an ordinary Otter autograder zip that also carries the wheel of gradekit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from gradekit.build.archive import write_zip
+from gradekit.build.transform import Transformed
+from gradekit.build.wheel import pack_wheel
+
+__all__ = ["write_bundle"]
+
+# In the image of `otter grade` only requirements.* (besides setup.sh) is there when setup.sh runs, and the contents of
+# a folder of that name are laid beside it. That is the way in for a wheel.
+_WHEELS = "requirements.wheels"
+
+_ENVIRONMENT = """\
+# Not used: setup.sh installs gradekit with pip. Otter expects the file to be there.
+name: otter-env
+channels: [conda-forge]
+dependencies: [python]
+"""
+
+
+def write_bundle(target: Path, transformed: Transformed, reference: Path, files: Mapping[str, bytes]) -> None:
+    """Write the zip. `files` (name -> bytes) is what lies beside the student's notebook, `reference` the module."""
+    assignment = transformed.assignment
+    config = {
+        "lang": "python",
+        "assignment_name": assignment.name,
+        "show_hidden": False,
+        "logo": False,
+        # Otter's own summary prints to the log of the container; results.json is what people read
+        "print_summary": True,
+    }
+    image = resources.files("gradekit.build") / "image"
+    contents: dict[str, bytes] = {
+        name: (image / name).read_bytes() for name in ("run_autograder", "run_otter.py", "setup.sh")
+    }
+    contents["environment.yml"] = _ENVIRONMENT.encode()
+    contents["otter_config.json"] = (json.dumps(config, indent=2) + "\n").encode()
+    points = {question.name: question.points for question in assignment.questions}
+    facts = {"assignment": assignment.name, "points": points}
+    contents["gradekit.json"] = (json.dumps(facts, indent=2) + "\n").encode()
+    for question in assignment.questions:
+        contents[f"tests/{question.name}.py"] = transformed.tests.render(question.name, include_hidden=True).encode()
+    contents["files/reference/__init__.py"] = (reference.parent / "__init__.py").read_bytes()
+    contents[f"files/reference/{reference.name}"] = reference.read_bytes()
+    contents |= {f"files/{name}": data for name, data in files.items()}
+    name, wheel = pack_wheel()
+    contents[f"{_WHEELS}/{name}"] = wheel
+    with target.open("wb") as stream:
+        write_zip(stream, contents, executable=("run_autograder", "setup.sh"))

@@ -1,0 +1,101 @@
+"""Nothing hidden may show in a release: the search that refuses to build one that does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gradekit.build.test_files import TestFiles
+from gradekit.problem import Problem
+
+__all__ = ["refuse_leaks"]
+
+# A line shorter than this says too little to give anything away, and stands in many programs; where it is the whole
+# answer of a cell, it does say something.
+_TELLING = 24
+_WHOLE_ANSWER = 8
+_SUFFIXES_OF_TEXT = {".ipynb", ".py", ".md", ".txt", ".json", ".toml", ".yml", ".yaml", ".csv", ".svg"}
+
+
+def refuse_leaks(release: Path, solution: Any, blank: Any, tests: TestFiles, label: str) -> None:
+    """Search the built folder `release` for text of hidden tests and of the solution.
+
+    Looked at: every string in the notebook (sources, metadata, outputs) and in text files, and the files' names.
+    `solution` and `blank` are the two notebooks; what stands in the first and not in the second is the solution's.
+    Raises Problem naming the file and the line that shows.
+    """
+    secrets = dict(_secrets(solution, blank, tests))
+    for path in sorted(p for p in release.rglob("*") if p.is_file()):
+        where = f"{label}/{path.relative_to(release).as_posix()}"
+        if re.search(r"mutant|reference|solution|hidden", path.name, re.IGNORECASE):
+            raise Problem(
+                "a file of this name does not belong in a release", where=where, mend="rename or leave it out"
+            )
+        if path.suffix.lower() not in _SUFFIXES_OF_TEXT:
+            continue
+        text = _folded(" ".join(_strings(path, path.read_text(encoding="utf-8", errors="replace"))))
+        for secret, owner in secrets.items():
+            if secret in text:
+                raise Problem(
+                    f"shows a line of {owner}: {secret!r}",
+                    where=where,
+                    mend="move what both need into a public set-up cell, or say it in other words",
+                )
+    for cell in blank.cells:
+        if cell.cell_type == "code" and cell.outputs:
+            raise Problem("the release has outputs", where=label, mend="clear them in the source")
+
+
+def _secrets(solution: Any, blank: Any, tests: TestFiles) -> Iterator[tuple[str, str]]:
+    for question, cells in tests.cells.items():
+        for cell in cells:
+            if cell.hidden:
+                for line in _lines([cell.code]):
+                    if not re.match(r"(from|import)\b", line):
+                        yield line, f"a hidden test of {question}"
+        for cell in cells:
+            if cell.case and cell.hidden:
+                yield cell.case.name, f"a hidden test of {question}"
+    shown = {cell.id: cell.source for cell in blank.cells}
+    for cell in solution.cells:
+        stub = {_folded(line) for line in shown.get(cell.id, "").splitlines()}
+        removed = [line for line in _lines([cell.source], 1) if line not in stub]
+        shortest = _WHOLE_ANSWER if len(removed) == 1 else _TELLING
+        yield from ((line, "the solution") for line in removed if len(line) >= shortest)
+
+
+def _strings(path: Path, text: str) -> Iterable[str]:
+    """The text of a file; of a notebook every string in it, so that no escape or line break hides anything."""
+    if path.suffix != ".ipynb":
+        return [text]
+    return list(_leaves(json.loads(text)))
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key)
+            yield from _leaves(item)
+    elif isinstance(value, list):
+        if value and all(isinstance(item, str) for item in value):
+            yield "".join(value)
+        for item in value:
+            yield from _leaves(item)
+
+
+def _lines(texts: Iterable[str], shortest: int = _TELLING) -> Iterator[str]:
+    """Lines that say something: white space folded, Otter's marks and the fences of solutions left out."""
+    for text in texts:
+        for line in text.splitlines():
+            folded = re.sub(r"\s*# (BEGIN |END )?SOLUTION.*$", "", _folded(line))
+            if len(folded) >= shortest:
+                yield folded
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split())

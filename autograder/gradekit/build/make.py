@@ -1,0 +1,144 @@
+"""One week's source -> release, solutions and bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from gradekit.build.about import read_about
+from gradekit.build.assignment import Assignment
+from gradekit.build.bundle import write_bundle
+from gradekit.build.imports import refuse_imports
+from gradekit.build.leak import refuse_leaks
+from gradekit.build.percent import read_source
+from gradekit.build.stamp import write_stamp
+from gradekit.build.swap import swap_in
+from gradekit.build.transform import Transformed, transform
+from gradekit.course import Week
+from gradekit.problem import Problem
+
+__all__ = ["Built", "build_week", "differences", "load_week"]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was built, in a temporary folder: swap it in, compare it, or throw it away."""
+
+    assignment: Assignment
+    release: Path
+    solutions: Path
+    bundle: Path
+
+
+def load_week(week: Week) -> Transformed:
+    """Parse and check a week's source without writing anything."""
+    read_about(week.about, week.relative(week.about), week.slug)
+    return transform(read_source(week.source, week.relative(week.source)), week.slug)
+
+
+def build_week(week: Week) -> Assignment:
+    """Build one week and swap the results in, whole. Raises Problem; what was there then stays as it was."""
+    with _built(week) as built:
+        swap_in(built.release, week.release)
+        swap_in(built.solutions, week.solutions)
+        swap_in(built.bundle, week.bundle)
+        write_stamp(week)
+        return built.assignment
+
+
+def differences(week: Week) -> list[str]:
+    """How the committed release and solutions differ from what the source builds; empty when they do not."""
+    with _built(week) as built:
+        return [
+            *_differences(built.release, week.release, week),
+            *_differences(built.solutions, week.solutions, week),
+        ]
+
+
+@contextmanager
+def _built(week: Week) -> Iterator[Built]:
+    transformed = load_week(week)
+    if not week.reference.is_file():
+        raise Problem(
+            "there is no reference implementation", where=week.relative(week.reference), mend="write it first"
+        )
+    week.bundle.parent.mkdir(parents=True, exist_ok=True)
+    # in the course itself, so that what is finished can be moved into place in one step
+    with tempfile.TemporaryDirectory(prefix=f".{week.slug}-", dir=week.bundle.parent) as folder:
+        root = Path(folder)
+        files = _student_files(week, transformed.assignment.files)
+        built = Built(transformed.assignment, root / "release", root / "solutions", root / "bundle.zip")
+        _write_release(built.release, week, transformed, files)
+        _write_notebook(built.solutions / week.notebook_name, transformed.solution)
+        for name, data in files.items():
+            _write(built.solutions / name, data)
+        label = week.relative(week.release)
+        refuse_leaks(built.release, transformed.solution, transformed.release, transformed.tests, label)
+        _refuse_imports(built.release, transformed.release, label)
+        write_bundle(built.bundle, transformed, week.reference, files)
+        yield built
+
+
+def _student_files(week: Week, names: tuple[str, ...]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for name in names:
+        place = week.room / name
+        if not place.resolve().is_relative_to(week.room.resolve()) or not place.exists():
+            raise Problem(
+                f"`files` names {name!r}, which is not in this folder",
+                where=week.relative(week.source),
+                mend=f"put it into {week.relative(week.room)}/, or take it out of the assignment config",
+            )
+        found = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+        files |= {p.relative_to(week.room).as_posix(): p.read_bytes() for p in found}
+    return files
+
+
+def _write_release(folder: Path, week: Week, transformed: Transformed, files: dict[str, bytes]) -> None:
+    _write_notebook(folder / week.notebook_name, transformed.release)
+    for question in transformed.assignment.questions:
+        text = transformed.tests.render(question.name, include_hidden=False)
+        _write(folder / "tests" / f"{question.name}.py", text.encode())
+    for name, data in files.items():
+        _write(folder / name, data)
+
+
+def _write_notebook(path: Path, notebook: Any) -> None:
+    _write(path, (nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n").encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _refuse_imports(release: Path, notebook: Any, label: str) -> None:
+    beside = frozenset(p.stem for p in release.glob("*.py"))
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            refuse_imports(cell.source, f"{label}, cell {cell.id}", beside)
+    for path in sorted((release / "tests").glob("*.py")):
+        refuse_imports(path.read_text(), f"{label}/tests/{path.name}", beside)
+
+
+def _differences(built: Path, committed: Path, week: Week) -> Iterator[str]:
+    ours = {p.relative_to(built) for p in built.rglob("*") if p.is_file()}
+    theirs = {
+        p.relative_to(committed)
+        for p in committed.rglob("*")
+        if p.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(p.parts)
+    }
+    for path in sorted(ours | theirs):
+        name = f"{week.relative(committed)}/{path.as_posix()}"
+        if path not in theirs:
+            yield f"{name} is missing"
+        elif path not in ours:
+            yield f"{name} is not built from any source"
+        elif (built / path).read_bytes() != (committed / path).read_bytes():
+            yield f"{name} differs"

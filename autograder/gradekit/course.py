@@ -1,0 +1,99 @@
+"""Where things lie: the folders of a course, and of one week in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradekit.problem import UsageProblem
+
+__all__ = ["Course", "Week"]
+
+
+@dataclass(frozen=True)
+class Week:
+    """The places of one week. Nothing is promised to exist."""
+
+    course: Course
+    slug: str
+
+    @property
+    def room(self) -> Path:
+        """All that an instructor edits."""
+        return self.course.root / "source" / self.slug
+
+    @property
+    def source(self) -> Path:
+        return self.room / f"{self.slug}.py"
+
+    @property
+    def about(self) -> Path:
+        return self.room / "about.toml"
+
+    @property
+    def mutants(self) -> Path:
+        return self.room / "mutants.py"
+
+    @property
+    def reference(self) -> Path:
+        return self.course.root / "reference" / f"{self.slug}.py"
+
+    @property
+    def release(self) -> Path:
+        return self.course.root / "release" / self.slug
+
+    @property
+    def solutions(self) -> Path:
+        return self.course.root / "solutions" / self.slug
+
+    @property
+    def bundle(self) -> Path:
+        return self.course.root / "autograder" / "bundles" / f"{self.slug}.zip"
+
+    @property
+    def notebook_name(self) -> str:
+        return f"{self.slug}.ipynb"
+
+    def relative(self, path: Path) -> str:
+        """A path as people write it: from the root of the course."""
+        return path.relative_to(self.course.root).as_posix() if path.is_relative_to(self.course.root) else str(path)
+
+
+@dataclass(frozen=True)
+class Course:
+    """A checkout that holds `source/` and `reference/`."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Course:
+        """The course around `start` (default: the current folder); UsageProblem where there is none."""
+        here = (start or Path.cwd()).resolve()
+        for folder in (here, *here.parents):
+            if (folder / "source").is_dir() and (folder / "reference").is_dir():
+                return cls(folder)
+        raise UsageProblem(
+            "no course here: neither this folder nor one above it holds source/ and reference/",
+            where=here,
+            mend="change into a checkout of the course, or name one with --course DIR",
+        )
+
+    def weeks(self) -> list[Week]:
+        """Every week that has a notebook, in the order of its name."""
+        rooms = sorted(p for p in (self.root / "source").iterdir() if p.is_dir())
+        return [Week(self, room.name) for room in rooms if (room / f"{room.name}.py").is_file()]
+
+    def week(self, name: str) -> Week:
+        """One week by its slug, its number ("5", "week05") or the path of its room; UsageProblem if unknown."""
+        known = self.weeks()
+        wanted = Path(name).name.removesuffix(".py")
+        number = wanted.removeprefix("week").lstrip("0")
+        for week in known:
+            if wanted == week.slug or number == week.slug.split("_")[0].removeprefix("week").lstrip("0"):
+                return week
+        names = ", ".join(week.slug for week in known) or "none yet"
+        raise UsageProblem(f"no week named {name!r}", where=self.root / "source", mend=f"the weeks are: {names}")
+
+    def select(self, names: list[str]) -> list[Week]:
+        """The weeks named, or all of them where none is named."""
+        return [self.week(name) for name in names] if names else self.weeks()
