@@ -1,0 +1,203 @@
+"""Grading real notebooks with a real bundle: scores, statuses, and what is written down."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from gradekit.course import Week
+from gradekit.grade.batch import grade_batch
+from gradekit.grade.bundle import Bundle, open_bundle
+from gradekit.grade.engine import grade_submission
+from gradekit.grade.local import check_notebook
+from gradekit.grade.result import Result
+from gradekit.grade.store import write_grades, write_result
+from gradekit.grade.submission import Submission
+from gradekit.problem import UsageProblem
+
+
+@pytest.fixture(scope="module")
+def bundle(built_week: Week) -> Iterator[Bundle]:
+    with open_bundle(built_week.bundle) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def solution(built_week: Week) -> Any:
+    return nbformat.read(built_week.solutions / built_week.notebook_name, as_version=4)
+
+
+def answer(solution: Any, question: str, code: str) -> Any:
+    """The solution with `code` put after the answer of `question`."""
+    notebook = copy.deepcopy(solution)
+    next(cell for cell in notebook.cells if cell.id == f"{question}-code-1").source += "\n" + code
+    return notebook
+
+
+def grade(bundle: Bundle, notebook: Any, folder: Path, seconds: float = 120.0) -> Result:
+    nbformat.write(notebook, folder / "ada.ipynb")
+    return grade_submission(bundle, Submission("ada", folder / "ada.ipynb"), seconds=seconds)
+
+
+def scores(result: Result) -> dict[str, float]:
+    return {question.name: question.score for question in result.questions}
+
+
+def test_the_solution_has_full_marks(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    result = grade(bundle, solution, tmp_path)
+    assert (result.status, result.score, result.possible) == ("graded", 5.0, 5.0)
+
+
+def test_the_blank_has_nothing(bundle: Bundle, built_week: Week) -> None:
+    path = built_week.release / built_week.notebook_name
+    result = grade_submission(bundle, Submission("blank", path), seconds=120)
+    assert (result.status, result.score) == ("graded", 0.0)
+    assert all(case.message for question in result.questions for case in question.cases)
+
+
+def test_one_wrong_answer_costs_its_question(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    result = grade(bundle, answer(solution, "q1", "def double(x):\n    return x + 1"), tmp_path)
+    assert scores(result) == {"q1": 1.0, "q2": 2.0}
+
+
+def test_a_cell_that_raises_costs_its_question_alone(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    result = grade(bundle, answer(solution, "q1", "del double\nraise RuntimeError('oops')"), tmp_path)
+    assert (result.status, scores(result)) == ("graded", {"q1": 0.0, "q2": 2.0})
+
+
+@pytest.mark.parametrize(
+    "code", ["exit()", "raise SystemExit", "raise KeyboardInterrupt", "print('x' * 10**6)", "%%bad"]
+)
+def test_noise_costs_nothing(bundle: Bundle, solution: Any, tmp_path: Path, code: str) -> None:
+    notebook = copy.deepcopy(solution)
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(code, id="added"))
+    assert grade(bundle, notebook, tmp_path).score == 5.0
+
+
+def test_magics_work_as_in_a_notebook(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    notebook = answer(
+        solution, "q1", "%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]);\nplt.show()"
+    )
+    assert grade(bundle, notebook, tmp_path).score == 5.0
+
+
+def test_what_was_graded_before_a_crash_counts(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    result = grade(bundle, answer(solution, "q2", "import os\nos._exit(3)"), tmp_path)
+    assert (result.status, scores(result)) == ("crashed", {"q1": 3.0, "q2": 0.0})
+    assert "exit code 3, after q1" in result.note
+
+
+def test_a_signal_is_named(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    result = grade(bundle, answer(solution, "q1", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"), tmp_path)
+    assert (result.status, result.score) == ("crashed", 0.0)
+    assert "SIGSEGV, before any test" in result.note
+
+
+def test_an_endless_loop_ends_with_the_time(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    result = grade(bundle, answer(solution, "q2", "while True:\n    pass"), tmp_path, seconds=20.0)
+    assert (result.status, scores(result)) == ("timeout", {"q1": 3.0, "q2": 0.0})
+    assert "within 20 s" in result.note
+
+
+def test_children_of_a_submission_do_not_outlive_it(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    mark = tmp_path / "still alive"
+    code = f"import subprocess\nsubprocess.Popen(['sh', '-c', 'sleep 3; touch \"{mark}\"'])"
+    grade(bundle, answer(solution, "q1", code), tmp_path)
+    import time
+
+    time.sleep(4)
+    assert not mark.exists()
+
+
+def test_nothing_that_one_submission_does_stops_the_others(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    nbformat.write(solution, tmp_path / "good.ipynb")
+    nbformat.write(answer(solution, "q1", "import os\nos.abort()"), tmp_path / "bad.ipynb")
+    (tmp_path / "garbage.ipynb").write_bytes(b"\x89PNG")
+    found = [Submission(name, tmp_path / f"{name}.ipynb") for name in ("bad", "garbage", "good")]
+    seen: list[str] = []
+    results = grade_batch(bundle, found, jobs=2, seconds=120, on_result=lambda r: seen.append(r.submission))
+    assert [(r.submission, r.status, r.score) for r in results] == [
+        ("bad", "crashed", 0.0),
+        ("garbage", "invalid", 0.0),
+        ("good", "graded", 5.0),
+    ]
+    assert sorted(seen) == ["bad", "garbage", "good"]
+
+
+def test_results_are_gradescopes_and_carry_the_evidence(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    data = json.loads(write_result(tmp_path, grade(bundle, solution, tmp_path)).read_text())
+    assert data["score"] == 5.0
+    assert data["score"] == sum(test["score"] for test in data["tests"])
+    assert set(data) <= {"score", "execution_time", "output", "stdout_visibility", "tests", "extra_data"}
+    for test in data["tests"]:
+        assert set(test) == {"name", "score", "max_score", "status", "visibility", "output", "extra_data"}
+    hidden = next(test for test in data["tests"] if test["name"] == "q1 · agrees with the reference on random tensors")
+    assert hidden["visibility"] == "hidden"
+    (evidence,) = hidden["extra_data"]["evidence"]
+    assert (evidence["check"], evidence["verdict"], evidence["device"]) == ("accuracy", "pass", "cpu")
+
+
+def test_grades_csv_has_a_row_a_submission_and_a_column_a_question(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "z.ipynb").write_bytes(b"")
+    results = [grade_submission(bundle, Submission(n, tmp_path / "z.ipynb"), seconds=9) for n in ("=cmd()", "a\nb")]
+    rows = list(csv.reader(write_grades(tmp_path, results).open(newline="")))
+    assert rows[0] == ["submission", "status", "score", "possible", "q1", "q2"]
+    assert rows[1] == ["'=cmd()", "invalid", "0", "5", "0", "0"]
+    assert rows[2] == ["a\nb", "invalid", "0", "5", "0", "0"]
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "new\nline", ".hidden", "", "x" * 300, "a\0b"])
+def test_a_results_file_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+    path = write_result(tmp_path, Result(name, "invalid", ()))
+    assert path.parent == tmp_path / "results"
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
+
+
+def test_cleaned_names_do_not_collide(tmp_path: Path) -> None:
+    assert write_result(tmp_path, Result("a/b", "invalid", ())) != write_result(tmp_path, Result("a:b", "invalid", ()))
+
+
+def test_grading_again_gives_the_same(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    first, second = (grade(bundle, solution, tmp_path).to_gradescope() for _ in range(2))
+    strip = {"execution_time"}
+    for result in (first, second):
+        for test in result["tests"]:
+            del test["extra_data"]["seconds"]
+    assert {k: v for k, v in first.items() if k not in strip} == {k: v for k, v in second.items() if k not in strip}
+
+
+def test_a_bundle_must_be_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="no such bundle"), open_bundle(tmp_path / "none.zip"):
+        pass
+    (tmp_path / "bad.zip").write_bytes(b"PK")
+    with pytest.raises(UsageProblem, match="is not a bundle"), open_bundle(tmp_path / "bad.zip"):
+        pass
+
+
+def test_students_check_the_public_tests_alone(built_week: Week) -> None:
+    result = check_notebook(built_week.release / built_week.notebook_name, [], seconds=120)
+    assert [len(question.cases) for question in result.questions] == [1, 1]
+    assert result.score == 0.0
+    (built_week.release / "mine.ipynb").write_bytes((built_week.solutions / built_week.notebook_name).read_bytes())
+    try:
+        result = check_notebook(built_week.release / "mine.ipynb", ["q2"], seconds=120)
+    finally:
+        (built_week.release / "mine.ipynb").unlink()
+    assert [(q.name, q.score) for q in result.questions] == [("q2", 1.0)]
+
+
+def test_students_are_told_what_is_missing(tmp_path: Path, built_week: Week) -> None:
+    with pytest.raises(UsageProblem, match="no such notebook"):
+        check_notebook(tmp_path / "none.ipynb", [], seconds=9)
+    (tmp_path / "a.ipynb").write_text("{}")
+    with pytest.raises(UsageProblem, match="no tests beside"):
+        check_notebook(tmp_path / "a.ipynb", [], seconds=9)
+    with pytest.raises(UsageProblem, match="no question 'q9'"):
+        check_notebook(built_week.release / built_week.notebook_name, ["q9"], seconds=9)
