@@ -1,0 +1,58 @@
+"""The command `gradekit`. One file per command, thin; what they call is imported when they are called."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from gradekit.cli.build import build
+from gradekit.cli.check import check
+from gradekit.cli.demo import demo
+from gradekit.cli.grade import grade
+from gradekit.cli.verify import verify
+from gradekit.problem import Problem
+
+__all__ = ["main"]
+
+_INSTRUCTORS_ONLY = {"pydantic", "nbgrader", "nbclient"}
+
+app = typer.Typer(
+    name="gradekit",
+    help="An autograded course kit: build a week, verify its tests, check your work, grade a class.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (build, verify, check, grade, demo):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version."),
+) -> None:
+    if version:
+        from gradekit import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a Problem becomes its message and exit code, Ctrl-C 130."""
+    try:
+        app()
+    except Problem as problem:
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error: ", "bold red"), str(problem)))
+        sys.exit(problem.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in _INSTRUCTORS_ONLY:
+            raise
+        Console(stderr=True).print(f"error: this command needs {error.name}: pip install 'gradekit[instructor]'")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

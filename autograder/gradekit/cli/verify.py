@@ -1,0 +1,81 @@
+"""gradekit verify"""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gradekit.cli.terminal import console, plain, progress
+from gradekit.course import Course
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from gradekit.grade.result import Result
+    from gradekit.verify.week import Verification
+
+__all__ = ["verify"]
+
+
+def verify(
+    weeks: Annotated[list[str] | None, typer.Argument(help="Weeks, by name or number; all of them by default.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="How often the solution is graded.")] = 20,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Gradings at once; 0: one a core.")] = 0,
+    course: Annotated[Path | None, typer.Option(help="The course; by default the one around this folder.")] = None,
+) -> None:
+    """Test the tests: solution, blank, every mutant and every alternate. Exit code 1 when anything is off."""
+    from gradekit.build.make import build_week
+    from gradekit.build.stamp import is_fresh
+    from gradekit.grade.batch import default_jobs
+    from gradekit.verify.week import verify_week
+
+    off = 0
+    for week in Course.find(course).select(weeks or []):
+        if not is_fresh(week):
+            build_week(week)
+        started = time.perf_counter()
+        with progress() as bar:
+            task = bar.add_task(week.slug)
+            verification = verify_week(
+                week,
+                jobs=jobs or default_jobs(),
+                repeats=repeats,
+                on_start=partial(_set_total, bar, task),
+                on_result=partial(_advance, bar, task),
+            )
+        _show(verification)
+        record = week.bundle.with_suffix(".verify.json")
+        record.write_text(json.dumps(verification.to_dict(), indent=1) + "\n")
+        verdict = "verified" if verification.ok else "[bold red]something is off[/]"
+        console.print(f"{week.slug}: {verdict} ({time.perf_counter() - started:.0f} s); all of it in {record}\n")
+        off += not verification.ok
+    if off:
+        raise typer.Exit(1)
+
+
+def _set_total(bar: Progress, task: TaskID, total: int) -> None:
+    bar.update(task, total=total)
+
+
+def _advance(bar: Progress, task: TaskID, result: Result) -> None:
+    bar.advance(task)
+
+
+def _show(verification: Verification) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("", "kind", "name", "score", "outcome"):
+        table.add_column(column, justify="right" if column == "score" else "left")
+    for finding in verification.findings:
+        mark = "[green]ok[/]" if finding.ok else "[bold red]off[/]"
+        table.add_row(mark, finding.kind, finding.name, finding.score, finding.outcome)
+        for surprise in finding.surprises:
+            table.add_row("", "", plain(surprise), "", "", style="red")
+    console.print(table)

@@ -1,0 +1,8 @@
+"""Tests are tested: the solution passes, the blank fails, every mutant is caught, every alternate is let through.
+
+`mutants.py` of a week imports `Mutant` and `Alternate` from here.
+"""
+
+from gradekit.verify.variant import Alternate, Mutant
+
+__all__ = ["Alternate", "Mutant"]

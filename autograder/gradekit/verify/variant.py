@@ -1,0 +1,70 @@
+"""Wrong and right answers other than the solution, and what must happen to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+__all__ = ["Alternate", "Mutant", "Variant"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The solution with a change to the answer of one question.
+
+    `replace` maps old text to new: each old text stands exactly once in the answer. `define` is code put after it, as
+    a rule a function of the same name. A change that cannot be made is a failure, not something to pass over.
+    """
+
+    name: str
+    question: str
+    why: str
+    replace: Mapping[str, str] = field(default_factory=dict)
+    define: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.why:
+            raise ValueError(f"{self.name!r}: a variant has a name, and says why somebody would write it")
+        if bool(self.replace) == bool(self.define):
+            raise ValueError(f"{self.name!r}: give either replace= or define=")
+
+
+@dataclass(frozen=True)
+class Alternate(Variant):
+    """A right answer written differently: full marks."""
+
+
+@dataclass(frozen=True)
+class Mutant(Variant):
+    """A wrong answer. `fails` maps a question to patterns of the names of its test cases (as in fnmatch).
+
+    Of every pattern at least one test case must fail, and none that no pattern matches; every question that is not
+    named keeps full marks.
+    """
+
+    fails: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.fails:
+            raise ValueError(f"{self.name!r}: a mutant must say what it fails")
+
+    def patterns(self, question: str) -> tuple[str, ...]:
+        named = self.fails.get(question, ())
+        return (named,) if isinstance(named, str) else tuple(named)
+
+    def surprises(self, question: str, failed: list[str]) -> list[str]:
+        """What is not as declared, given the names of the test cases of `question` that failed."""
+        patterns = self.patterns(question)
+        missed = [
+            f"{question}: survived {pattern!r}"
+            for pattern in patterns
+            if not any(fnmatchcase(name, pattern) for name in failed)
+        ]
+        extra = [
+            f"{question}: also failed {name!r}"
+            for name in failed
+            if not any(fnmatchcase(name, pattern) for pattern in patterns)
+        ]
+        return missed + extra

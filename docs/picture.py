@@ -1,0 +1,33 @@
+"""Draw docs/demo.svg, the picture in the README, from a real run of `gradekit demo`.
+
+.venv/bin/python docs/picture.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from gradekit.cli import grade, terminal
+from gradekit.cli.demo import demo
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    console = Console(record=True, width=88, highlight=False, force_terminal=True)
+    terminal.console = grade.console = console
+    import gradekit.cli.demo as module
+
+    module.console = console
+    console.print("[dim]$[/] make demo")
+    with tempfile.TemporaryDirectory() as folder:
+        demo(output=Path(folder))
+        shown = console.export_svg(title="gradekit demo", clear=False).replace(folder, "demo")
+    (HERE / "demo.svg").write_text(shown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""gradekit verify: what it lets through, and what it must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradekit.build.make import build_week
+from gradekit.course import Week
+from gradekit.problem import Problem
+from gradekit.verify import Alternate, Mutant
+from gradekit.verify.apply import read_variants
+from gradekit.verify.week import Verification, verify_week
+
+
+def surprises(verification: Verification) -> list[str]:
+    return [f"{f.kind} {f.name}: {s}" for f in verification.findings for s in f.surprises]
+
+
+def verify(week: Week, repeats: int = 1) -> Verification:
+    build_week(week)
+    return verify_week(week, jobs=2, repeats=repeats, seconds=120)
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_a_sound_week_is_verified(week: Week) -> None:
+    verification = verify(week, repeats=3)
+    assert surprises(verification) == []
+    assert verification.ok
+    kinds = [finding.kind for finding in verification.findings]
+    assert kinds == ["solution", "blank", *["mutant"] * 4, *["alternate"] * 2, "repeats", "tests"]
+    assert verification.findings[0].score == "5/5"
+    assert verification.findings[1].score == "0/5"
+    assert verification.to_dict()["ok"] is True
+
+
+def test_a_week_that_lost_a_hidden_test_is_not(week: Week) -> None:
+    text = week.source.read_text()
+    start = text.index('# %%\n""" # BEGIN TEST CONFIG\npoints: 2\nhidden: true')
+    week.source.write_text(text[:start] + text[text.index("# %% [raw]\n# # END TESTS", start) :])
+    rewrite(week.source, "# name: q1\n# points: 3", "# name: q1\n# points: 1")
+    rewrite(week.source, "*3 points · about", "*1 point · about")
+    # the set-up cell is left, so that the question still has a hidden cell; give it a hidden test that sees nothing
+    rewrite(
+        week.source,
+        'def secret_inputs(rng, device):\n    return {"x": check.normal(rng, 5, 3, device=device)}\n',
+        'def secret_inputs(rng, device):\n    return {"x": check.normal(rng, 5, 3, device=device)}\n\n# %%\n'
+        '""" # BEGIN TEST CONFIG\npoints: 0\nhidden: true\n""" # END TEST CONFIG\n'
+        'def test_little(env):\n    """looks at little"""\n    check.run(apply_double, env, x=torch.ones(1))\n',
+    )
+    found = surprises(verify(week))
+    assert "mutant adds one: q1: survived 'agrees*'" in found
+    assert "tests test cases: q1: no mutant fails 'looks at little'" in found
+
+
+def test_all_that_is_off_is_told(week: Week) -> None:
+    week.mutants.write_text(
+        "from gradekit.verify import Alternate, Mutant\n"
+        "MUTANTS = [\n"
+        "    Mutant('equivalent', question='q1', fails={'q1': '*'}, why='w', replace={'x + x': '2 * x'}),\n"
+        "    Mutant('fails more', question='q1', fails={'q1': 'agrees*'}, why='w', replace={'x + x': 'x * 0'}),\n"
+        "    Mutant('elsewhere', question='q2', fails={'q1': '*'}, why='w', replace={'0.5': '0.25'}),\n"
+        "]\n"
+        "ALTERNATES = [Alternate('wrong', question='q1', why='w', replace={'x + x': 'x + 1'})]\n"
+    )
+    assert surprises(verify(week)) == [
+        "mutant equivalent: q1: survived '*'",
+        "mutant fails more: q1: also failed 'doubles a small tensor'",
+        "mutant elsewhere: q1: survived '*'",
+        "mutant elsewhere: q2: also failed 'halves two'",
+        "mutant elsewhere: q2: also failed 'halves a tensor of four numbers'",
+        "alternate wrong: q1: failed 'agrees with the reference on random tensors'",
+    ]
+
+
+def test_a_blank_that_passes_a_test_is_told(week: Week) -> None:
+    rewrite(
+        week.source,
+        "    check.close(check.run(apply_halve, env, x=torch.tensor([2.0])), torch.tensor([1.0]))",
+        "    assert env is not None",
+    )
+    assert "blank blank: q2: passed 'halves two'" in surprises(verify(week))
+
+
+def test_a_flaky_solution_is_told(week: Week) -> None:
+    # Each grading appends a byte to one file; where the length is odd the answer is wrong.
+    coin = week.course.root / "coin"
+    rewrite(
+        week.source,
+        "def double(x):\n",
+        f"with open({str(coin)!r}, 'ab', buffering=0) as coin:\n    coin.write(b'x')\n    odd = coin.tell() % 2\n\n\n"
+        "def double(x):\n",
+    )
+    rewrite(week.source, "    doubled = x + x\n", "    doubled = x + x + odd\n")
+    found = surprises(verify(week, repeats=4))
+    assert any(line.startswith("repeats repeated: solution, grading") for line in found)
+
+
+def test_a_mutant_that_does_not_apply_is_an_error(week: Week) -> None:
+    rewrite(week.mutants, '"x + x": "x + 1"', '"x - x": "x + 1"')
+    with pytest.raises(Problem, match=r"'adds one' replaces a text that stands 0 times in the answer of q1"):
+        verify(week)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("MUTANTS = []\nALTERNATES = []\n", "MUTANTS is not a list of Mutant, with at least one in it"),
+        ("", "MUTANTS is not a list"),
+        ("raise ValueError('x')", "cannot be run: ValueError: x"),
+        ("MUTANTS = [1]\nALTERNATES = []\n", "MUTANTS is not a list of Mutant"),
+    ],
+)
+def test_empty_or_broken_lists_are_errors(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "mutants.py").write_text(text)
+    with pytest.raises(Problem, match=says):
+        read_variants(tmp_path / "mutants.py", "mutants.py")
+
+
+def test_a_missing_list_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="is missing"):
+        read_variants(tmp_path / "mutants.py", "mutants.py")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Mutant("m", question="q1", why="w", replace={"a": "b"}),
+        lambda: Mutant("m", question="q1", why="", replace={"a": "b"}, fails={"q1": "*"}),
+        lambda: Alternate("a", question="q1", why="w"),
+        lambda: Alternate("a", question="q1", why="w", replace={"a": "b"}, define="x = 1"),
+    ],
+)
+def test_a_variant_says_what_it_is(make: object) -> None:
+    with pytest.raises(ValueError, match=r"'[am]'"):
+        make()  # type: ignore[operator]
