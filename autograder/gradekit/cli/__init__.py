@@ -11,6 +11,7 @@ from rich.text import Text
 from gradekit.cli.build import build
 from gradekit.cli.check import check
 from gradekit.cli.demo import demo
+from gradekit.cli.doctor import doctor
 from gradekit.cli.grade import grade
 from gradekit.cli.verify import verify
 from gradekit.problem import Problem
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (build, verify, check, grade, demo):
+for command in (build, verify, check, grade, demo, doctor):
     app.command()(command)
 
 

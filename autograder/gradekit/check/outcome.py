@@ -1,0 +1,90 @@
+"""What a trained or acting program reaches: a score over several seeds, within a time budget."""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gradekit import device
+from gradekit.check import cases, evidence
+from gradekit.check.experiment import Experiment
+from gradekit.check.failure import AuthoringError, CheckFailed
+from gradekit.check.run import refuse_blank
+from gradekit.check.speed import limit_for
+from gradekit.check.subject import as_subject
+
+SEEDS = 1000
+"""Seeds set aside for the runs of one grading."""
+
+
+def outcome(
+    experiment: Experiment,
+    env: Any,
+    inputs: cases.Inputs,
+    *,
+    score: Callable[[Any, dict[str, Any]], float],
+    at_least: float | Mapping[str, float],
+    seconds: float | Mapping[str, float],
+    seeds: int = 3,
+) -> None:
+    """Raise CheckFailed unless mean - std of the score over `seeds` runs is at least `at_least`, each run in time.
+
+    Run i gets the inputs of draw i and starts torch's, NumPy's and Python's global generators from a seed of its own,
+    SEEDS * GRADEKIT_SEED + i. `score(outputs, inputs)` runs with the judge and sees all inputs, also those that the
+    experiment does not take (hidden labels). std is the sample standard deviation (ddof=1), 0 for a single seed.
+
+    `seconds` is what one run may take: on a CPU processor time (where that is less than wall time), with one thread, so
+    that neither a busy neighbour nor the number of cores decides; elsewhere wall time. The first run that takes longer
+    ends the check (it is not interrupted).
+
+    at_least, seconds: a number, or one for each device class; where a class has none, that part is "not assessed", and
+    one run must still give a score.
+    """
+    with evidence.recording("outcome", experiment) as draft:
+        if seeds < 1:
+            raise AuthoringError(f"expected at least one seed, got {seeds}")
+        student, kind = as_subject(env), device.current().kind
+        target, limit = _target_for(at_least, kind), limit_for(seconds, kind)
+        values: list[float] = []
+        times: list[float] = []
+        draft.data = {"at_least": target, "seconds": limit, "scores": values, "times_s": times}
+        for run in range(seeds if target is not None else 1):
+            case = cases.only(inputs, experiment.__name__, kind, draw=run, check="outcome")
+            result = student.call(experiment, case, seed=SEEDS * cases.seed() + run)
+            taken = min(result.seconds, result.processor_s) if kind == "cpu" else result.seconds
+            refuse_blank(result.outputs, experiment, case)
+            values.append(_value(score, result.outputs, case))
+            times.append(taken)
+            if limit is not None and taken > limit:
+                raise CheckFailed(f"run {run + 1} of {seeds} took {taken:.3g} s: {limit:.3g} s are allowed on a {kind}")
+        mean = statistics.fmean(values)
+        std = statistics.stdev(values) if len(values) > 1 else 0.0
+        reached = f"{mean:.4g} - {std:.2g} = {mean - std:.4g} (mean - std of {len(values)} runs)"
+        draft.data |= {"mean": mean, "std": std}
+        if target is None:
+            draft.verdict = "not assessed"
+            draft.message = f"not assessed on a {kind}: there is no target for it; one run scored {mean:.4g}"
+            return
+        if mean - std < target:
+            shown = ", ".join(f"{value:.4g}" for value in values)
+            raise CheckFailed(f"the score is {reached}: {target:.4g} is needed. The runs scored {shown}")
+        if limit is None:
+            draft.verdict = "not assessed"
+        draft.message = f"the score is {reached}; {target:.4g} is needed. The longest run took {max(times):.3g} s"
+        draft.message += "" if limit is not None else f" (time is not assessed on a {kind})"
+
+
+def _target_for(target: float | Mapping[str, float], kind: str) -> float | None:
+    return target.get(kind) if isinstance(target, Mapping) else target
+
+
+def _value(score: Callable[[Any, dict[str, Any]], float], outputs: Any, case: dict[str, Any]) -> float:
+    try:
+        value = float(score(outputs, case))
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise CheckFailed(f"the outputs cannot be scored: {type(error).__name__}: {error}") from None
+    if not math.isfinite(value):
+        raise CheckFailed(f"the score is {value}: did the training diverge?")
+    return value
