@@ -34,9 +34,9 @@ def test_a_sound_week_is_verified(week: Week) -> None:
     assert surprises(verification) == []
     assert verification.ok
     kinds = [finding.kind for finding in verification.findings]
-    assert kinds == ["solution", "blank", *["mutant"] * 4, *["alternate"] * 2, "repeats", "tests"]
+    assert kinds == ["solution", "inputs", "blank", *["mutant"] * 4, *["alternate"] * 2, "repeats", "tests"]
     assert verification.findings[0].score == "5/5"
-    assert verification.findings[1].score == "0/5"
+    assert verification.findings[2].score == "0/5"
     assert verification.to_dict()["ok"] is True
 
 
@@ -100,6 +100,11 @@ def test_a_flaky_solution_is_told(week: Week) -> None:
     rewrite(week.source, "    doubled = x + x\n", "    doubled = x + x + odd\n")
     found = surprises(verify(week, repeats=4))
     assert any(line.startswith("repeats repeated: solution, grading") for line in found)
+
+
+def test_inputs_that_let_a_wrong_answer_pass_are_told(week: Week) -> None:
+    rewrite(week.source, '{"x": check.normal(rng, 5, 3, device=device)}', '{"x": torch.zeros(5, 3, device=device)}')
+    assert any("would pass as a flipped sign" in line for line in surprises(verify(week)))
 
 
 def test_a_mutant_that_does_not_apply_is_an_error(week: Week) -> None:

@@ -11,10 +11,15 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, TextIO
 
+os.environ["MPLBACKEND"] = "Agg"  # before matplotlib is imported: there is no screen
+
+import matplotlib.pyplot  # noqa: F401
+import sklearn.datasets  # noqa: F401
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 

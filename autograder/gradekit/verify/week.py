@@ -20,7 +20,7 @@ from gradekit.verify.variant import Mutant, Variant
 
 __all__ = ["Finding", "Verification", "verify_week"]
 
-Kind = Literal["solution", "blank", "mutant", "alternate", "repeats", "tests"]
+Kind = Literal["solution", "inputs", "blank", "mutant", "alternate", "repeats", "tests"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def verify_week(
     results = {result.submission: result for result in graded}
     findings = [
         _full_marks("solution", results["solution"]),
+        _inputs(results["solution"]),
         _blank(results["blank"]),
         *(_mutant(mutant, results[mutant.name]) for mutant in mutants),
         *(_full_marks("alternate", results[alternate.name], alternate) for alternate in alternates),
@@ -130,6 +131,19 @@ def _full_marks(kind: Kind, result: Result, variant: Variant | None = None) -> F
         surprises = ["not all test cases were run"]
     outcome = "full marks" if not surprises else "should have full marks"
     return Finding(kind, variant.name if variant else kind, _score(result), outcome, tuple(surprises))
+
+
+def _inputs(solution: Result) -> Finding:
+    """Inputs for which a plainly wrong answer would pass (the accuracy checks say so in their evidence)."""
+    blind = [
+        f"{question.name}: {case.name!r}: {text}"
+        for question in solution.questions
+        for case in question.cases
+        for evidence in case.evidence
+        for text in evidence["data"].get("blind", ())
+    ]
+    outcome = "tell zeros, a sign, 5 % and a shift from right" if not blind else "let wrong answers pass"
+    return Finding("inputs", "inputs", "", outcome, tuple(blind))
 
 
 def _blank(result: Result) -> Finding:
