@@ -70,6 +70,12 @@ def test_a_busy_machine_does_not_use_up_the_time():
         check.outcome(guess, Told([slow_by_itself]), inputs, score=scripted, at_least=0.5, seconds=30)
 
 
+def test_any_seed_of_a_grading_will_do(answer, monkeypatch):
+    monkeypatch.setenv("GRADEKIT_SEED", str(16**15 - 1))  # as large as those that `gradekit grade` draws
+    env = answer("def guess_labels(x): return (x > 0).long()")
+    check.outcome(guess, env, inputs, score=accuracy, at_least=0.99, seconds=30)
+
+
 def test_training_runs_on_one_thread(answer):
     env = answer("import torch\ndef guess_labels(x): return torch.tensor(float(torch.get_num_threads() == 1))")
     check.outcome(guess, env, inputs, score=scripted, at_least=1.0, seconds=30)

@@ -30,7 +30,7 @@ def outcome(
     """Raise CheckFailed unless mean - std of the score over `seeds` runs is at least `at_least`, each run in time.
 
     Run i gets the inputs of draw i and starts torch's, NumPy's and Python's global generators from a seed of its own,
-    SEEDS * GRADEKIT_SEED + i. `score(outputs, inputs)` runs with the judge and sees all inputs, also those that the
+    (SEEDS * GRADEKIT_SEED + i) mod 2**63, which is what torch takes. `score(outputs, inputs)` runs with the judge and sees all inputs, also those that the
     experiment does not take (hidden labels). std is the sample standard deviation (ddof=1), 0 for a single seed.
 
     `seconds` is what one run may take: on a CPU processor time (where that is less than wall time), with one thread, so
@@ -50,7 +50,7 @@ def outcome(
         draft.data = {"at_least": target, "seconds": limit, "scores": values, "times_s": times}
         for run in range(seeds if target is not None else 1):
             case = cases.only(inputs, experiment.__name__, kind, draw=run, check="outcome")
-            result = student.call(experiment, case, seed=SEEDS * cases.seed() + run)
+            result = student.call(experiment, case, seed=(SEEDS * cases.seed() + run) % 2**63)
             taken = min(result.seconds, result.processor_s) if kind == "cpu" else result.seconds
             refuse_blank(result.outputs, experiment, case)
             values.append(_value(score, result.outputs, case))
