@@ -8,9 +8,11 @@ import pytest
 
 from gradekit.build.make import build_week
 from gradekit.course import Week
+from gradekit.grade.result import CaseResult, QuestionResult, Result
 from gradekit.problem import Problem
 from gradekit.verify import Alternate, Mutant
 from gradekit.verify.apply import read_variants
+from gradekit.verify.limits import limits
 from gradekit.verify.week import Verification, verify_week
 
 
@@ -145,3 +147,23 @@ def test_a_missing_list_is_an_error(tmp_path: Path) -> None:
 def test_a_variant_says_what_it_is(make: object) -> None:
     with pytest.raises(ValueError, match=r"'[am]'"):
         make()  # type: ignore[operator]
+
+
+def test_limits_stand_beside_what_was_measured() -> None:
+    def graded(**data: float) -> Result:
+        case = CaseResult("speed", 1.0, True, True, "", 0.1, ({"check": "speed", "data": data},))
+        return Result("s", "graded", (QuestionResult("q1", 1.0, (case,)),))
+
+    solution = graded(limit=3.0, ratio=1.5, low=1.4, high=1.6, pairs=21)
+    mutants = {"slow": graded(limit=3.0, ratio=40.0, low=39.0, high=41.0, pairs=5), "right": graded(blind=0.0)}
+    (found,) = limits(solution, mutants)
+    assert (found.limit, found.solution, found.worst, found.by) == ("3 x", "1.5 (1.4 to 1.6)", "40", "slow")
+
+
+def test_of_a_score_the_lowest_is_the_worst() -> None:
+    def graded(mean: float) -> Result:
+        case = CaseResult("reads", 1.0, True, True, "", 0.1, ({"data": {"at_least": 0.9, "mean": mean, "std": 0.01}},))
+        return Result("s", "graded", (QuestionResult("q4", 1.0, (case,)),))
+
+    (found,) = limits(graded(0.98), {"guesses": graded(0.1), "learns": graded(0.5)})
+    assert (found.limit, found.solution, found.worst, found.by) == ("0.9", "0.97", "0.09", "guesses")

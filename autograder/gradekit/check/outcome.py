@@ -30,8 +30,9 @@ def outcome(
     """Raise CheckFailed unless mean - std of the score over `seeds` runs is at least `at_least`, each run in time.
 
     Run i gets the inputs of draw i and starts torch's, NumPy's and Python's global generators from a seed of its own,
-    (SEEDS * GRADEKIT_SEED + i) mod 2**63, which is what torch takes. `score(outputs, inputs)` runs with the judge and sees all inputs, also those that the
-    experiment does not take (hidden labels). std is the sample standard deviation (ddof=1), 0 for a single seed.
+    (SEEDS * GRADEKIT_SEED + i) mod 2**63, which is what torch takes. `score(outputs, inputs)` runs with the judge and
+    sees all inputs, also those that the experiment does not take (hidden labels). std is the sample standard deviation
+    (ddof=1), 0 for a single seed.
 
     `seconds` is what one run may take: on a CPU processor time (where that is less than wall time), with one thread, so
     that neither a busy neighbour nor the number of cores decides; elsewhere wall time. The first run that takes longer

@@ -79,3 +79,10 @@ def _show(verification: Verification) -> None:
         for surprise in finding.surprises:
             table.add_row("", "", plain(surprise), "", "", style="red")
     console.print(table)
+    if verification.limits:
+        room = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in ("", "test case", "limit", "solution", "worst", "by mutant"):
+            room.add_column(column)
+        for limit in verification.limits:
+            room.add_row(limit.question, limit.case, limit.limit, limit.solution, limit.worst, limit.by)
+        console.print(room)

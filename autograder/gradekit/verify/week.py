@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from gradekit.grade.bundle import open_bundle
 from gradekit.grade.result import Result
 from gradekit.grade.submission import Submission
 from gradekit.verify.apply import apply, read_variants
+from gradekit.verify.limits import Limit, limits
 from gradekit.verify.variant import Mutant, Variant
 
 __all__ = ["Finding", "Verification", "verify_week"]
@@ -44,6 +46,7 @@ class Verification:
 
     week: str
     findings: tuple[Finding, ...]
+    limits: tuple[Limit, ...]
     results: dict[str, Result]
 
     @property
@@ -65,6 +68,7 @@ class Verification:
                 }
                 for f in self.findings
             ],
+            "limits": [dataclasses.asdict(limit) for limit in self.limits],
             "results": {name: result.to_gradescope() for name, result in self.results.items()},
         }
 
@@ -106,7 +110,8 @@ def verify_week(
         _repeats(graded[0], graded[len(graded) - repeats + 1 :] if repeats > 1 else []),
         *_idle_tests(results["solution"], [results[mutant.name] for mutant in mutants]),
     ]
-    return Verification(week.slug, tuple(findings), results)
+    found = limits(results["solution"], {mutant.name: results[mutant.name] for mutant in mutants})
+    return Verification(week.slug, tuple(findings), tuple(found), results)
 
 
 def _failed(result: Result, question: str) -> list[str]:

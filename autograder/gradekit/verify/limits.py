@@ -1,0 +1,54 @@
+"""Limits beside what was measured against them: how much room the solution has, and how far a wrong answer is off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gradekit.grade.result import Result
+
+__all__ = ["Limit", "limits"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One test case with a limit; `solution` and `worst` are what was measured, `by` is the mutant with the worst."""
+
+    question: str
+    case: str
+    limit: str
+    solution: str
+    worst: str = ""
+    by: str = ""
+
+
+def limits(solution: Result, mutants: Mapping[str, Result]) -> list[Limit]:
+    """Every speed and outcome of the solution, and of the mutant that is furthest off on the same test case."""
+    found = []
+    for key, data in _measured(solution):
+        others = [(_value(d), name) for name, result in mutants.items() for k, d in _measured(result) if k == key]
+        worst = max(others, default=None) if "ratio" in data else min(others, default=None)
+        if "ratio" in data:
+            limit, shown = f"{data['limit']:g} x", f"{data['ratio']:.2g}"
+            shown += f" ({data['low']:.2g} to {data['high']:.2g})" if "low" in data else ""
+        else:
+            limit, shown = f"{data['at_least']:g}", f"{_value(data):.4g}"
+        outer = (f"{worst[0]:.3g}", worst[1]) if worst else ("", "")
+        found.append(Limit(*key, limit, shown, *outer))
+    return found
+
+
+def _measured(result: Result) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    """(question, test case) and the evidence of each check that came to a figure."""
+    for question in result.questions:
+        for case in question.cases:
+            for evidence in case.evidence:
+                data = evidence["data"]
+                ratio = "ratio" in data and bool(data.get("limit")) and data.get("pairs", 1) > 0
+                if ratio or (data.get("at_least") is not None and "mean" in data):
+                    yield (question.name, case.name), data
+
+
+def _value(data: Mapping[str, Any]) -> float:
+    return float(data["ratio"]) if "ratio" in data else float(data["mean"]) - float(data["std"])
