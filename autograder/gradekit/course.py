@@ -69,6 +69,8 @@ class Course:
     def find(cls, start: Path | None = None) -> Course:
         """The course around `start` (default: the current folder); UsageProblem where there is none."""
         here = (start or Path.cwd()).resolve()
+        if not here.is_dir():
+            raise UsageProblem("there is no such folder", where=here)
         for folder in (here, *here.parents):
             if (folder / "source").is_dir() and (folder / "reference").is_dir():
                 return cls(folder)
@@ -96,4 +98,9 @@ class Course:
 
     def select(self, names: list[str]) -> list[Week]:
         """The weeks named, or all of them where none is named."""
-        return [self.week(name) for name in names] if names else self.weeks()
+        chosen = [self.week(name) for name in names] if names else self.weeks()
+        if not chosen:
+            raise UsageProblem(
+                "there is no week", where=self.root / "source", mend="a week is a folder with a notebook of its name"
+            )
+        return chosen

@@ -142,6 +142,16 @@ def remove(attribute: str) -> Callable[[Week], None]:
     return lambda week: getattr(week, attribute).unlink()
 
 
+def name_a_file(week: Week) -> None:
+    (week.room / "notes" / "halves a tensor of four numbers.txt").write_text("")
+
+
+def shadow_reference(week: Week) -> None:
+    edit(week, "files: [notes]", "files: [notes, reference]")
+    (week.room / "reference").mkdir()
+    (week.room / "reference" / "week01_double.py").write_text("")
+
+
 HIDDEN = 'points: 1\nhidden: true\n""" # END TEST CONFIG\ndef apply_double'
 COPIED = 'def mine(rng):\n    return {"x": check.normal(rng, 5, 3, device=device)}\n\n\ndef test_small(env):'
 
@@ -159,6 +169,21 @@ REFUSED = [
         swap("Return half of `x`.", "Write this line:\n#\n#     return x * 0.5  # SOLUTION"),
         "shows a line of the solution",
     ),
+    (
+        "short answer in prose",
+        swap("Return twice `x`.", "Write doubled = x + x and then return doubled."),
+        "of the solution",
+    ),
+    ("hidden test's name as a file", name_a_file, "shows a line of a hidden test of q2"),
+    (
+        "fence left open in a cell",
+        swap("    return doubled\n    # END SOLUTION\n", "    return doubled\n"),
+        "BEGIN SOLUTION",
+    ),
+    ("cell that is not Python", swap("# %%\nimport torch\n", "# %%\nimport torch as\n"), "is not Python"),
+    ("files that are no list", swap("files: [notes]", "files: 3"), "`files` is not a list of names"),
+    ("hidden that is no truth value", swap("points: 2\nhidden: true", 'points: 2\nhidden: "no"'), "`hidden` is 'no'"),
+    ("student file over the reference", shadow_reference, "has the name of something that the build makes"),
     (
         "reference in the release",
         swap("# %%\nimport torch\n", "# %%\nimport torch\nfrom reference import week01_double\n"),
@@ -218,6 +243,27 @@ def test_refuses(week: Week, change: Callable[[Week], None], says: str) -> None:
     assert says in str(refusal.value)
     assert refusal.value.where, "the message does not say where"
     assert not week.release.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        swap("The smallest week there is.", "It is right for all tensors, hidden layers included."),
+        swap("# %%\nimport torch\n", "# %%\nimport torch\n\nquarter = lambda x: x * 0.5 + 1\n"),
+        lambda week: (week.room / "notes" / "hidden_layer_resolution.svg").write_text("<svg/>"),
+        lambda week: (week.room / "notes" / ".DS_Store").write_text(""),
+    ],
+)
+def test_innocent_text_is_built(week: Week, change: Callable[[Week], object]) -> None:
+    change(week)
+    build_week(week)
+    assert not (week.release / "notes" / ".DS_Store").exists()
+
+
+def test_a_renamed_file_is_not_fresh(week: Week) -> None:
+    build_week(week)
+    (week.release / "tests").rename(week.release / "testz")
+    assert not is_fresh(week)
 
 
 def test_a_refusal_names_the_cell_and_its_line(week: Week) -> None:

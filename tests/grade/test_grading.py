@@ -116,6 +116,50 @@ def test_children_of_a_submission_do_not_outlive_it(bundle: Bundle, solution: An
     assert not mark.exists()
 
 
+RUDE = {
+    "writes records that are none": 'grader._results.write(\'[1]\\n{"question": "q1"}\\n\')',
+    "removes its scratch folder": "import shutil, os\nshutil.rmtree(os.path.dirname(os.getcwd()))\nos._exit(3)",
+    "puts a pipe in place of its results": "import os\np = '../results.jsonl'\nos.unlink(p)\nos.mkfifo(p)\nos._exit(0)",
+    "raises what no file can hold": "def double(x):\n    raise ValueError('\\ud800')",
+    "nests folders": "import os\nfor i in range(1500):\n    os.mkdir('d')\n    os.chdir('d')",
+    "overwrites its tests": "for p in grader._paths.values(): p.write_text('boom(')",
+    "kills the process it came from": "import os\nos.kill(os.getppid(), 9)",
+    "leaves a thread running": "import threading, time\nthreading.Thread(target=time.sleep, args=(500,)).start()",
+    "writes much": "import os\nfor i in range(64): os.write(1, b'x' * 2**20)",
+    "closes the standard streams": "import sys\nsys.stdout.close()",
+}
+
+
+def test_nothing_rude_costs_anybody_else_anything(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    for name, code in RUDE.items():
+        nbformat.write(answer(solution, "q1", code), tmp_path / f"{name}.ipynb")
+    nbformat.write(solution, tmp_path / "zoe.ipynb")
+    found = [Submission(name, tmp_path / f"{name}.ipynb") for name in (*RUDE, "zoe")]
+    results = {r.submission: r for r in grade_batch(bundle, found, jobs=2, seconds=120)}
+    assert results["zoe"].score == 5.0
+    for result in results.values():
+        write_result(tmp_path, result)
+        assert result.seconds < 100
+    for name in ("leaves a thread running", "writes much", "closes the standard streams"):
+        assert (results[name].status, results[name].score) == ("graded", 5.0), name
+    assert bundle.tests.joinpath("q1.py").read_text().startswith('"""Tests of q1.')
+
+
+def test_a_cell_that_shares_its_place_with_otters_is_run(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    notebook = answer(solution, "q1", "def double(x):\n    return math.floor(2.0) * x")
+    next(cell for cell in notebook.cells if cell.id == "otter-init").source += "\nimport math"
+    assert grade(bundle, notebook, tmp_path).score == 5.0
+
+
+def test_a_submission_may_use_processes_of_its_own(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    code = (
+        "from torch.utils.data import DataLoader\n"
+        "def double(x):\n"
+        "    return torch.stack(list(DataLoader(list(x), batch_size=None, num_workers=1))) * 2"
+    )
+    assert grade(bundle, answer(solution, "q1", code), tmp_path).score == 5.0
+
+
 def test_nothing_that_one_submission_does_stops_the_others(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
     nbformat.write(solution, tmp_path / "good.ipynb")
     nbformat.write(answer(solution, "q1", "import os\nos.abort()"), tmp_path / "bad.ipynb")

@@ -46,8 +46,31 @@ def test_a_folder_holds_one_submission_a_file_and_one_a_subfolder(tmp_path: Path
     zipped(tmp_path / "ben.zip", {"week01_double.ipynb": notebook()})
     put(tmp_path / "cleo" / "week01_double.ipynb")
     put(tmp_path / "cleo" / ".ipynb_checkpoints" / "week01_double-checkpoint.ipynb")
-    put(tmp_path / "notes.txt", b"no work")
-    assert names(tmp_path) == ["ada", "ben", "cleo"]
+    put(tmp_path / "._ada.ipynb", b"what a Mac leaves behind")
+    put(tmp_path / "dora" / "essay.pdf", b"no work")
+    put(tmp_path / "emil.IPYNB")
+    put(tmp_path / "fay.pdf", b"no work")
+    assert names(tmp_path) == ["ada", "ben", "cleo", "dora", "emil", "fay.pdf"]
+
+
+def test_a_students_notebook_beside_its_export_is_one_submission(tmp_path: Path) -> None:
+    put(tmp_path / "ada" / "week01_double.ipynb")
+    zipped(tmp_path / "ada" / "week01_double_2026.zip", {"week01_double.ipynb": notebook()})
+    zipped(tmp_path / "ben.zip", {"week01_double.ipynb": notebook()})
+    put(tmp_path / "cleo" / "first.ipynb")
+    put(tmp_path / "cleo" / "second.ipynb")
+    assert names(tmp_path) == ["ada", "ben", "cleo/first", "cleo/second"]
+
+
+def test_who_handed_in_no_notebook_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "dora" / "essay.pdf", b"no work")
+    put(tmp_path / "fay.pdf", b"no work")
+    reasons = []
+    for submission in find_submissions([tmp_path]):
+        with pytest.raises(InvalidSubmission) as reason:
+            read_notebook(submission, WEEK)
+        reasons.append(str(reason.value))
+    assert reasons == ["the folder holds no notebook and no zip", "is neither a notebook (.ipynb) nor a zip"]
 
 
 def test_files_of_one_name_are_told_apart_by_their_folder(tmp_path: Path) -> None:
@@ -72,7 +95,7 @@ def test_a_path_that_is_not_there_is_bad_usage(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_bad_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="holds no notebook"):
+    with pytest.raises(UsageProblem, match="is empty"):
         find_submissions([tmp_path])
 
 
@@ -147,6 +170,23 @@ def test_nothing_in_a_zip_is_unpacked(tmp_path: Path, name: str) -> None:
     before = sorted(tmp_path.rglob("*"))
     assert read_notebook(Submission("ada", path), WEEK) == notebook()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
+    data = b"\xef\xbb\xbf" + notebook()
+    assert read_notebook(Submission("ada", put(tmp_path / "ada.ipynb", data)), WEEK) == data
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_zip_with_broken_contents_is_invalid(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "ada.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("week01_double.ipynb", notebook() * 50)
+    data = bytearray(path.read_bytes())
+    data[60:90] = bytes(30)
+    path.write_bytes(data)
+    with pytest.raises(InvalidSubmission, match="is not a zip that can be read"):
+        read_notebook(Submission("ada", path), WEEK)
 
 
 def test_a_zip_without_the_notebook_is_invalid(tmp_path: Path) -> None:

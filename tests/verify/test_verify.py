@@ -109,6 +109,12 @@ def test_inputs_that_let_a_wrong_answer_pass_are_told(week: Week) -> None:
     assert any("would pass as a flipped sign" in line for line in surprises(verify(week)))
 
 
+def test_a_mutant_that_is_no_python_is_an_error(week: Week) -> None:
+    rewrite(week.mutants, '"x + x": "x + 1"', '"x + x": "x +"')
+    with pytest.raises(Problem, match=r"'adds one' is not Python"):
+        verify(week)
+
+
 def test_a_mutant_that_does_not_apply_is_an_error(week: Week) -> None:
     rewrite(week.mutants, '"x + x": "x + 1"', '"x - x": "x + 1"')
     with pytest.raises(Problem, match=r"'adds one' replaces a text that stands 0 times in the answer of q1"):
@@ -140,6 +146,7 @@ def test_a_missing_list_is_an_error(tmp_path: Path) -> None:
     [
         lambda: Mutant("m", question="q1", why="w", replace={"a": "b"}),
         lambda: Mutant("m", question="q1", why="", replace={"a": "b"}, fails={"q1": "*"}),
+        lambda: Mutant("m", question="q1", why="w", replace={"a": "b"}, fails={"q1": ()}),
         lambda: Alternate("a", question="q1", why="w"),
         lambda: Alternate("a", question="q1", why="w", replace={"a": "b"}, define="x = 1"),
     ],

@@ -61,7 +61,7 @@ def read_about(path: Path, label: str, slug: str) -> About:
         about = About.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise Problem("is missing", where=label, mend="every week says what it is: copy another week's") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Problem(f"is not TOML: {error}", where=label) from error
     except ValidationError as error:
         first = error.errors()[0]

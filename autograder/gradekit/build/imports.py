@@ -17,7 +17,7 @@ __all__ = ["refuse_imports"]
 
 def refuse_imports(code: str, place: str, also: frozenset[str] = frozenset()) -> None:
     """Problem if `code` imports a module that a student does not have. `also`: modules that lie in the release."""
-    for module, line in _imported(code):
+    for module, line in _imported(code, place):
         if module in sys.stdlib_module_names or module in also or module in _plain_modules():
             continue
         why = "is for instructors only" if module == "reference" else "is not in the plain install"
@@ -28,9 +28,13 @@ def refuse_imports(code: str, place: str, also: frozenset[str] = frozenset()) ->
         )
 
 
-def _imported(code: str) -> Iterator[tuple[str, int]]:
-    plain = "\n".join(line if not line.lstrip().startswith(("%", "!")) else "" for line in code.splitlines())
-    for node in ast.walk(ast.parse(plain)):
+def _imported(code: str, place: str) -> Iterator[tuple[str, int]]:
+    plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in code.splitlines())
+    try:
+        tree = ast.parse(plain)
+    except SyntaxError as error:
+        raise Problem(f"is not Python: {error.msg} (line {error.lineno} of the cell)", where=place) from error
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name.split(".")[0], node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

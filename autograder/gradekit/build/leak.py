@@ -17,26 +17,27 @@ __all__ = ["refuse_leaks"]
 # answer of a cell, it does say something.
 _TELLING = 24
 _WHOLE_ANSWER = 8
-_SUFFIXES_OF_TEXT = {".ipynb", ".py", ".md", ".txt", ".json", ".toml", ".yml", ".yaml", ".csv", ".svg"}
 
 
 def refuse_leaks(release: Path, solution: Any, blank: Any, tests: TestFiles, label: str) -> None:
     """Search the built folder `release` for text of hidden tests and of the solution.
 
-    Looked at: every string in the notebook (sources, metadata, outputs) and in text files, and the files' names.
+    Looked at: every string in the notebook (sources, metadata, outputs) and in every file that is text, and all names.
     `solution` and `blank` are the two notebooks; what stands in the first and not in the second is the solution's.
     Raises Problem naming the file and the line that shows.
     """
-    secrets = dict(_secrets(solution, blank, tests))
-    for path in sorted(p for p in release.rglob("*") if p.is_file()):
+    shown = set(_lines(cell.source for cell in blank.cells if cell.cell_type == "code"))
+    secrets = {secret: owner for secret, owner in _secrets(solution, blank, tests) if secret not in shown}
+    for path in sorted(p for p in release.rglob("*")):
         where = f"{label}/{path.relative_to(release).as_posix()}"
-        if re.search(r"mutant|reference|solution|hidden", path.name, re.IGNORECASE):
+        texts = [path.relative_to(release).as_posix()]
+        if path.is_symlink():
             raise Problem(
-                "a file of this name does not belong in a release", where=where, mend="rename or leave it out"
+                "is a link", where=where, mend="put the file itself there: students do not have what it names"
             )
-        if path.suffix.lower() not in _SUFFIXES_OF_TEXT:
-            continue
-        text = _folded(" ".join(_strings(path, path.read_text(encoding="utf-8", errors="replace"))))
+        if path.is_file():
+            texts += _strings(path)
+        text = _folded(" ".join(texts))
         for secret, owner in secrets.items():
             if secret in text:
                 raise Problem(
@@ -56,22 +57,31 @@ def _secrets(solution: Any, blank: Any, tests: TestFiles) -> Iterator[tuple[str,
                 for line in _lines([cell.code]):
                     if not re.match(r"(from|import)\b", line):
                         yield line, f"a hidden test of {question}"
-        for cell in cells:
-            if cell.case and cell.hidden:
+            if cell.case and cell.hidden and len(cell.case.name) >= _TELLING:
                 yield cell.case.name, f"a hidden test of {question}"
-    shown = {cell.id: cell.source for cell in blank.cells}
+    stubs = {cell.id: cell.source for cell in blank.cells}
     for cell in solution.cells:
-        stub = {_folded(line) for line in shown.get(cell.id, "").splitlines()}
+        stub = set(_lines([stubs.get(cell.id, "")], 1))
         removed = [line for line in _lines([cell.source], 1) if line not in stub]
-        shortest = _WHOLE_ANSWER if len(removed) == 1 else _TELLING
-        yield from ((line, "the solution") for line in removed if len(line) >= shortest)
+        yield from ((line, "the solution") for line in removed if len(line) >= _TELLING)
+        whole = " ".join(removed)  # an answer of short lines gives itself away as a whole
+        if len(whole) >= _WHOLE_ANSWER:
+            yield whole, "the solution"
 
 
-def _strings(path: Path, text: str) -> Iterable[str]:
-    """The text of a file; of a notebook every string in it, so that no escape or line break hides anything."""
-    if path.suffix != ".ipynb":
+def _strings(path: Path) -> list[str]:
+    """The text of a file, whatever it is called; of JSON every string in it, so that no escape hides anything.
+
+    Empty for a file that is no text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return []
+    try:
+        return [*_leaves(json.loads(text))] if path.suffix in {".ipynb", ".json"} else [text]
+    except ValueError:
         return [text]
-    return list(_leaves(json.loads(text)))
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -64,10 +64,9 @@ def differences(week: Week) -> list[str]:
 @contextmanager
 def _built(week: Week) -> Iterator[Built]:
     transformed = load_week(week)
-    if not week.reference.is_file():
-        raise Problem(
-            "there is no reference implementation", where=week.relative(week.reference), mend="write it first"
-        )
+    for path in (week.reference, week.reference.parent / "__init__.py"):
+        if not path.is_file():
+            raise Problem("there is no reference implementation", where=week.relative(path), mend="write it first")
     week.bundle.parent.mkdir(parents=True, exist_ok=True)
     # in the course itself, so that what is finished can be moved into place in one step
     with tempfile.TemporaryDirectory(prefix=f".{week.slug}-", dir=week.bundle.parent) as folder:
@@ -96,7 +95,15 @@ def _student_files(week: Week, names: tuple[str, ...]) -> dict[str, bytes]:
                 mend=f"put it into {week.relative(week.room)}/, or take it out of the assignment config",
             )
         found = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
-        files |= {p.relative_to(week.room).as_posix(): p.read_bytes() for p in found}
+        for path in found:
+            inside = path.relative_to(week.room)
+            if any(part.startswith(".") or part == "__pycache__" for part in inside.parts):
+                continue  # what editors and file browsers leave behind
+            if not path.resolve().is_relative_to(week.room.resolve()):
+                raise Problem("is a link out of this folder", where=week.relative(path), mend="copy the file here")
+            if inside.parts[0] in {"reference", "tests", week.notebook_name}:
+                raise Problem("has the name of something that the build makes", where=week.relative(path))
+            files[inside.as_posix()] = path.read_bytes()
     return files
 
 
@@ -132,7 +139,7 @@ def _differences(built: Path, committed: Path, week: Week) -> Iterator[str]:
     theirs = {
         p.relative_to(committed)
         for p in committed.rglob("*")
-        if p.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(p.parts)
+        if p.is_file() and not {"__pycache__", ".ipynb_checkpoints", ".OTTER_LOG"} & set(p.parts)
     }
     for path in sorted(ours | theirs):
         name = f"{week.relative(committed)}/{path.as_posix()}"

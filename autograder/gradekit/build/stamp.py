@@ -50,5 +50,6 @@ def _digest(places: Iterable[Path]) -> str:
             if "__pycache__" in path.parts:
                 continue
             data = path.read_bytes() if path.is_file() else b"(missing)"
-            total.update(f"{path.name} {len(data)} ".encode() + data)
+            name = path.relative_to(place.parent).as_posix()
+            total.update(f"{name} {len(data)} ".encode() + data)
     return total.hexdigest()

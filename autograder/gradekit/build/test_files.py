@@ -95,7 +95,9 @@ class TestFiles(AssignmentTestsManager):
             raise Problem(f"the test config is not YAML: {error}", where=place) from error
         if unknown := sorted(set(config) - _KEYS):
             raise Problem(f"unknown key {unknown[0]!r} in a test config", where=place, mend=f"the keys are {_listed()}")
-        hidden = bool(config.get("hidden", hidden))
+        hidden = config.get("hidden", hidden)
+        if not isinstance(hidden, bool):
+            raise Problem(f"`hidden` is {hidden!r}", where=place, mend="write `hidden: true`, or leave it out")
         code = "\n".join(source[(end + 1) if end is not None else int(hidden) :]).strip("\n")
         try:
             tree = ast.parse(code)

@@ -78,13 +78,17 @@ def transform(source: Source, week: str) -> Transformed:
     tests = TestFiles(otter, week, {i: source.place(i) for i in range(len(source.lines))})
     try:
         container = NotebookTransformer(otter, tests).transform_notebook(notebook)
+        release, solution = _written(container, True), _written(container, False)
     except AssignNotebookFormatException as error:
         raise Problem(str(error), where=source.label) from error
     except AssertionError as error:  # Otter's solution fences
         raise Problem(str(error).splitlines()[0], where=source.label) from error
     questions = tuple(_question(name, config, prose, tests) for name, config in configs[1].items())
-    assignment = Assignment(week, tuple(settings.get("files") or ()), questions)
-    return Transformed(assignment, _written(container, True), _written(container, False), tests)
+    files = settings.get("files") or []
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        raise Problem("`files` is not a list of names", where=source.place(0), mend="write `files: [figures]`")
+    assignment = Assignment(week, tuple(files), questions)
+    return Transformed(assignment, release, solution, tests)
 
 
 def _scan(source: Source) -> tuple[tuple[dict[str, Any], dict[str, dict[str, Any]]], dict[str, _Prose]]:

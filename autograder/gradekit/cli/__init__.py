@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -43,8 +44,15 @@ def _root(
         raise typer.Exit
 
 
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    """Run the command line; a Problem becomes its message and exit code, Ctrl-C 130."""
+    """Run the command line; a Problem becomes its message and exit code, Ctrl-C and a polite kill 130."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
     try:
         app()
     except Problem as problem:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gradekit.cli.terminal import console
+from gradekit.cli.terminal import console, plain
 from gradekit.course import Course
 
 __all__ = ["build"]
@@ -29,7 +29,7 @@ def build(
 
             found = differences(week)
             for line in found:
-                console.print(f"{line}", style="red")
+                console.print(plain(line), style="red")
             console.print(f"{week.slug}: {'differs from its source' if found else 'is what its source builds'}")
             differing += bool(found)
         elif is_fresh(week):

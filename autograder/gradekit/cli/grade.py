@@ -47,12 +47,17 @@ def grade_and_show(
     with open_bundle(bundle) as opened, progress() as bar:
         task = bar.add_task("grading", total=len(found))
 
+        graded: list[Result] = []
+
         def done(result: Result) -> None:
+            graded.append(result)
             write_result(output, result)
             bar.advance(task)
 
-        results = grade_batch(opened, found, jobs=jobs or default_jobs(), seconds=timeout, on_result=done)
-    table = write_grades(output, results)
+        try:
+            results = grade_batch(opened, found, jobs=jobs or default_jobs(), seconds=timeout, on_result=done)
+        finally:  # also when it is interrupted: what was graded is not lost
+            table = write_grades(output, graded)
     console.print(_table(results, worst_first))
     ungraded = [result for result in results if result.status != "graded"]
     for result in ungraded:

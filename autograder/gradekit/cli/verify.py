@@ -75,7 +75,7 @@ def _show(verification: Verification) -> None:
         table.add_column(column, justify="right" if column == "score" else "left")
     for finding in verification.findings:
         mark = "[green]ok[/]" if finding.ok else "[bold red]off[/]"
-        table.add_row(mark, finding.kind, finding.name, finding.score, finding.outcome)
+        table.add_row(mark, finding.kind, plain(finding.name), finding.score, finding.outcome)
         for surprise in finding.surprises:
             table.add_row("", "", plain(surprise), "", "", style="red")
     console.print(table)

@@ -42,16 +42,16 @@ def _write(path: Path, text: str) -> None:
     """All of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", errors="surrogateescape")
+    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     os.replace(partial, path)
 
 
 def _file_name(submission: str) -> str:
     """A safe file name that people still recognise; a digest keeps apart what cleaning would make the same."""
-    clean = re.sub(r"[^\w.\- ]", "_", submission).strip(". ")[:120] or "submission"
+    clean = re.sub(r"[^\w.\- ]", "_", submission).strip(". ").encode()[:120].decode(errors="ignore") or "submission"
     if clean == submission:
         return clean
-    return f"{clean}-{hashlib.sha256(submission.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return f"{clean}-{hashlib.sha256(submission.encode(errors='backslashreplace')).hexdigest()[:8]}"
 
 
 def _plain(name: str) -> str:

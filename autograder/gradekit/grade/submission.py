@@ -15,6 +15,7 @@ __all__ = ["InvalidSubmission", "Submission", "find_submissions", "read_notebook
 # A notebook larger than this is not graded: its outputs alone would fill the memory of the machine.
 MAX_NOTEBOOK_BYTES = 64 * 2**20
 _SKIPPED = {".ipynb_checkpoints", "__pycache__", "__MACOSX"}
+_SUFFIXES = {".ipynb", ".zip"}
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,18 @@ class InvalidSubmission(Exception):
 def find_submissions(paths: Iterable[Path]) -> list[Submission]:
     """The submissions that `paths` mean, by name.
 
-    A notebook or a zip is one submission. In a folder every notebook and zip is one, and so is every subfolder that
-    holds some (a student's own folder): its name is the submission's. Any other file named outright is taken as well,
-    and found invalid when graded. UsageProblem where a path does not exist or a folder holds nothing.
+    A notebook or a zip is one submission. In a folder every file is one, and every subfolder (a student's own), whose
+    name is the submission's. In a student's folder notebooks count, and zips only where there is no notebook; more than
+    one are told apart by their names. What is no notebook and no zip is a submission as well, and found invalid when it
+    is graded, so that nobody is passed over in silence; names that begin with a dot are left out. UsageProblem where a
+    path does not exist or a folder is empty.
     """
     found: list[tuple[list[str], Path]] = []
     for path in paths:
         if path.is_dir():
             inside = list(_inside(path, [path.resolve().name]))
             if not inside:
-                raise UsageProblem("holds no notebook and no zip", where=path, mend="name a folder of submissions")
+                raise UsageProblem("is empty", where=path, mend="name a folder of submissions")
             found += inside
         elif path.exists() or path.is_symlink():
             found.append(([path.resolve().parent.name, path.stem], path))
@@ -55,15 +58,24 @@ def _inside(folder: Path, above: list[str]) -> Iterable[tuple[list[str], Path]]:
         if path.name in _SKIPPED or path.name.startswith("."):
             continue
         if path.is_dir():
-            files = [p for p in sorted(path.rglob("*")) if _is_work(p) and not _SKIPPED & set(p.parts)]
-            for file in files:
-                yield ([*above, path.name] if len(files) == 1 else [*above, path.name, file.stem]), file
-        elif _is_work(path):
-            yield [*above, path.stem], path
+            works = _works(path)
+            for work in works:
+                yield [*above, path.name if len(works) == 1 else f"{path.name}/{work.stem}"], work
+            if not works:
+                yield [*above, path.name], path
+        else:
+            yield [*above, path.stem if path.suffix.lower() in _SUFFIXES else path.name], path
 
 
-def _is_work(path: Path) -> bool:
-    return path.suffix in {".ipynb", ".zip"} and path.is_file()
+def _works(folder: Path) -> list[Path]:
+    """The notebooks in a student's folder, or the zips where there are none."""
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in _SUFFIXES
+        and not any(part in _SKIPPED or part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    return [path for path in files if path.suffix.lower() == ".ipynb"] or files
 
 
 def _named(found: list[tuple[list[str], Path]]) -> list[Submission]:
@@ -90,7 +102,7 @@ def read_notebook(submission: Submission, assignment: str) -> bytes:
     except OSError as error:
         raise InvalidSubmission(f"cannot be read: {error.strerror or error}") from error
     try:
-        notebook = json.loads(data.decode("utf-8"))
+        notebook = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InvalidSubmission("is not a notebook: not UTF-8 text") from error
     except (ValueError, RecursionError) as error:
@@ -106,9 +118,13 @@ def read_notebook(submission: Submission, assignment: str) -> bytes:
 
 
 def _bytes(path: Path, assignment: str) -> bytes:
+    if path.is_dir():
+        raise InvalidSubmission("the folder holds no notebook and no zip")
     if not path.is_file():
         raise InvalidSubmission("is not a file")
-    if path.suffix == ".zip":
+    if path.suffix.lower() not in _SUFFIXES:
+        raise InvalidSubmission("is neither a notebook (.ipynb) nor a zip")
+    if path.suffix.lower() == ".zip":
         return _from_zip(path, assignment)
     if path.stat().st_size > MAX_NOTEBOOK_BYTES:
         raise InvalidSubmission(f"is larger than {MAX_NOTEBOOK_BYTES // 2**20} MiB: clear its outputs and save it anew")
@@ -122,7 +138,8 @@ def _from_zip(path: Path, assignment: str) -> bytes:
             entries = [
                 entry
                 for entry in archive.infolist()
-                if entry.filename.endswith(".ipynb") and not _SKIPPED & set(entry.filename.split("/"))
+                if entry.filename.lower().endswith(".ipynb")
+                and not any(part in _SKIPPED or part.startswith("._") for part in entry.filename.split("/"))
             ]
             if len(entries) > 1:
                 entries = [e for e in entries if Path(e.filename).name == f"{assignment}.ipynb"]
@@ -130,7 +147,9 @@ def _from_zip(path: Path, assignment: str) -> bytes:
                 raise InvalidSubmission(f"the zip does not hold one notebook named {assignment}.ipynb")
             with archive.open(entries[0]) as stream:
                 data = stream.read(MAX_NOTEBOOK_BYTES + 1)  # never more, whatever the zip says of itself
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except InvalidSubmission:
+        raise
+    except Exception as error:  # zlib, lzma, struct, names that are no text: a zip can be broken in any of its parts
         raise InvalidSubmission(f"is not a zip that can be read: {error}"[:200]) from error
     if len(data) > MAX_NOTEBOOK_BYTES:
         raise InvalidSubmission(f"its notebook is larger than {MAX_NOTEBOOK_BYTES // 2**20} MiB")

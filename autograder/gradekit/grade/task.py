@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["Task", "work"]
 
+_PR_SET_PDEATHSIG = 1
+_LARGEST_FILE = 2**30  # bytes that a submission may write to one file, the log of its output among them
 _KEPT = {"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "GRADEKIT_DEVICE"}
 
 
@@ -28,8 +33,10 @@ class Task:
 
 def work(task: Task) -> None:
     """Grade one notebook in this process, which exists for nothing else."""
-    os.setsid()  # so that whatever it starts can be ended with it
+    os.setsid()  # so that what it starts can be ended with it
+    _set_bounds()
     _redirect(task.log)
+    results = task.results.open("a", encoding="utf-8")
     _set_environment(task)
     os.chdir(task.work)
     sys.path.insert(0, str(task.work))  # the files of the bundle, `reference` among them
@@ -38,8 +45,17 @@ def work(task: Task) -> None:
     from gradekit.grade.worker import grade_notebook
 
     torch.set_num_threads(task.threads)
-    with task.results.open("a", encoding="utf-8") as results:
+    with results:
         grade_notebook(task.tests, task.notebook, results)
+    os._exit(0)  # without waiting for threads that the notebook left running
+
+
+def _set_bounds() -> None:
+    """No worker goes on after the process that it was forked from (on Linux), or writes without end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _redirect(log: Path) -> None:

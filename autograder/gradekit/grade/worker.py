@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,7 +28,9 @@ from gradekit.grade.test_file import read_test_file, run_test_file
 __all__ = ["grade_notebook"]
 
 # Cells that Otter adds to every release: their work is done here by Grader.
-_OTTERS_OWN = re.compile(r"^\s*(?:#[^\n]*\n)*\s*import otter\s*\n\s*grader\s*=\s*otter\.Notebook\(")
+_OTTERS_OWN = re.compile(
+    r"^[ \t]*import otter[ \t]*\n[ \t]*grader[ \t]*=[ \t]*otter\.Notebook\([^\n]*\)[ \t]*$", re.MULTILINE
+)
 _SHOW = "show"
 
 
@@ -77,19 +79,27 @@ def grade_notebook(tests: Path, notebook: Path, results: TextIO) -> None:
     shell = InteractiveShell.instance(config=config)
     grader = Grader(tests, shell.user_ns, results)
     shell.user_ns["grader"] = grader
-    quiet = io.StringIO()
-    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+    for cell in json.loads(notebook.read_text(encoding="utf-8-sig"))["cells"]:
         source = _code(cell)
-        if source is None or _OTTERS_OWN.match(source):
+        if source is None:
             continue
-        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            shell.run_cell(source, store_history=True)
-        quiet.seek(0)
-        quiet.truncate()
+        with _quiet():
+            shell.run_cell(_OTTERS_OWN.sub("", source), store_history=True)
     shell.user_ns["grader"] = grader
-    with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+    with _quiet():
         grader.check_rest()
     grader._write({"done": True})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What a cell prints goes nowhere; a sink of its own each time, since a cell may close it."""
+    with (
+        open(os.devnull, "w", encoding="utf-8", errors="replace") as sink,
+        contextlib.redirect_stdout(sink),
+        contextlib.redirect_stderr(sink),
+    ):
+        yield
 
 
 def _code(cell: Any) -> str | None:

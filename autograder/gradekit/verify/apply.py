@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import runpy
 from pathlib import Path
@@ -55,4 +56,9 @@ def apply(variant: Variant, solution: Any, label: str) -> Any:
         found[0].source = found[0].source.replace(old, new)
     if variant.define:
         answers[-1].source += f"\n\n\n{variant.define.strip()}\n"
+    for cell in answers:
+        try:
+            ast.parse(cell.source)
+        except SyntaxError as error:
+            raise Problem(f"{variant.name!r} is not Python: {error.msg}", where=label) from error
     return notebook

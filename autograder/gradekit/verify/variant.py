@@ -26,6 +26,8 @@ class Variant:
     def __post_init__(self) -> None:
         if not self.name or not self.why:
             raise ValueError(f"{self.name!r}: a variant has a name, and says why somebody would write it")
+        if self.name in {"solution", "blank"} or self.name.startswith("solution, "):
+            raise ValueError(f"{self.name!r}: the table has another line of this name")
         if bool(self.replace) == bool(self.define):
             raise ValueError(f"{self.name!r}: give either replace= or define=")
 
@@ -47,7 +49,7 @@ class Mutant(Variant):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.fails:
+        if not self.fails or not all(self.patterns(question) for question in self.fails):
             raise ValueError(f"{self.name!r}: a mutant must say what it fails")
 
     def patterns(self, question: str) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Reference implementations, one module a week: what submissions are compared with. For instructors only."""
