@@ -171,7 +171,7 @@ REFUSED = [
     ),
     (
         "short answer in prose",
-        swap("Return twice `x`.", "Write doubled = x + x and then return doubled."),
+        swap("Return twice `x`.", "Write\n#\n#     doubled = x + x\n#     return doubled"),
         "of the solution",
     ),
     ("hidden test's name as a file", name_a_file, "shows a line of a hidden test of q2"),
