@@ -1039,7 +1039,8 @@ def test_pool_top_speed(env):
 #    | `nn.Flatten()`, `nn.Linear(128, 10)` | 10 |
 # 3. `train(model, data, epochs=..., batch_size=..., lr=...)`, where `data` is the pair (images, labels): minimise the
 #    cross-entropy and return the mean loss of each epoch, as a list of floats. Shuffle in every epoch. Adam is a good
-#    choice; the default values are yours to find.
+#    choice. The default values are a start, and yours to change. Let the learning rate fall towards zero: at a constant
+#    one, the last few steps can undo the work of an epoch, and some run of three will end on such a step.
 #
 # **What is checked** (15 points). This question runs your q1, q2 and q3: if one of them is wrong, mend it first.
 #
@@ -1053,9 +1054,9 @@ def test_pool_top_speed(env):
 #   built-in convolution, `unfold` or pooling does.
 # - 6, hidden: with the default values of your `train`, the network reads digits that it has never seen. Three runs, each
 #   with another split of the 1,797 images into 1,437 to train and 360 to test and with other random numbers: the mean of
-#   the three accuracies minus their standard deviation is at least **96 %**, and each run takes at most **30 s**.
-#   For orientation: the network above reaches 98.5 % on average (a standard deviation of 0.7 % over many runs) and
-#   needs 2 s a run on one core, once your functions are as fast as q1 to q3 ask. A linear classifier reaches 97.1 %.
+#   the three accuracies minus their standard deviation is at least **95 %**, and each run takes at most **30 s**.
+#   For orientation: the network above reaches 98.2 % on average (with a standard deviation of 0.7 % over many
+#   runs) in 10 epochs, which take 1.5 s on one core if your functions are as fast as the best in q1 to q3.
 #
 # <details><summary><code>function ConvFunctionBackward returned an incorrect number of gradients (expected 5, got 3)</code></summary>
 #
@@ -1170,13 +1171,15 @@ class SmallCNN(nn.Module):
     # END SOLUTION
 
 
-def train(model, data, epochs=15, batch_size=32, lr=0.01):
+def train(model, data, epochs=10, batch_size=32, lr=0.01):
     """Train model on data = (images, labels); returns the mean loss of each epoch."""
     # BEGIN SOLUTION
     images, labels = data
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     losses = []
-    for _ in range(epochs):
+    for epoch in range(epochs):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * (1 - epoch / epochs)  # large steps to get there, small ones to settle
         order = torch.randperm(len(images)).to(images.device)
         total = 0.0
         for start in range(0, len(images), batch_size):
@@ -1329,13 +1332,15 @@ def share_right(labels, inputs):
     return (labels.cpu() == inputs["y_test"]).float().mean().item()
 
 
-# The target is set from the reference's own distribution: 60 runs of 15 epochs, each with its own split and its own start
-# (torch 2.15, CPU): mean 98.5 %, standard deviation 0.7 %, lowest 96.9 %; 2.1 s of processor time a run. The statistic of
-# three runs, resampled 20,000 times from these: mean 97.9 %, 0.1 % quantile 96.6 %, lowest 96.4 %. None falls below 96 %,
-# so a right answer that trains as well fails less than once in a thousand times (20,000 draws from 60 runs show no more).
+# The target is set from the reference's own distribution: 120 runs of 10 epochs, each with its own split and its own
+# start (torch 2.15, CPU): mean 98.2 %, standard deviation 0.7 %, lowest 95.8 %; 1.2 s of processor time a run. Mean - std
+# of three, resampled 20,000 times from these: mean 97.6 %, standard deviation 0.6 %, 0.1 % quantile 95.7 %, lowest 95.4 %.
+# None falls below 95 % (1.3 % fall below 96 %), so an answer that trains as well fails less than once in a thousand times.
+# At a constant learning rate a run of 94.2 % was met, and three runs with it score 94.2 %: hence the advice in the text.
+# A linear classifier reaches 97.1 %: this score says that training works; that it is a CNN of one's own, the tests above.
 def test_reads_digits(env):
     """the trained network reads digits that it has never seen"""
-    check.outcome(read_digits, env, split_digits, score=share_right, at_least=0.96, seconds=30.0, seeds=3)
+    check.outcome(read_digits, env, split_digits, score=share_right, at_least=0.95, seconds=30.0, seeds=3)
 
 # %% [raw]
 # # END TESTS
