@@ -42,12 +42,12 @@ import numpy as np
 import scipy  # type: ignore[import-untyped]
 import scipy.stats  # type: ignore[import-untyped]
 import torch
-from busy import busy, cores
 from torch.utils import benchmark
 
 import gradekit
 from gradekit.check import CheckFailed, evidence, speed
 from gradekit.check.experiment import Experiment
+from gradekit.verify.busy import busy, cores
 
 SIZES = (0.3, 2.0, 20.0)  # milliseconds that the reference takes
 RATIOS = (0.5, 0.8, 1.25, 2.0)

@@ -52,7 +52,7 @@ def counted(monkeypatch) -> list[int]:
 
     def invented(where):
         calls.append(1)
-        return Rates({"float32": 1e11}, float(len(calls)), 1e-6)
+        return Rates({"float32": 1e11}, float(len(calls)), 5e10, 1e-6)
 
     monkeypatch.setattr(measured, "_measure", invented)
     return calls
@@ -129,7 +129,7 @@ def test_the_cache_lies_where_the_system_wants_it(monkeypatch, tmp_path):
     assert device.cache_folder().parts[-3:] == ("Library", "Caches", "gradekit")
 
 
-HERE = Rates({"float32": 50e9, "bfloat16": 200e9}, 20e9, 2e-6)
+HERE = Rates({"float32": 50e9, "bfloat16": 200e9}, 20e9, 80e9, 2e-6)
 
 
 def test_a_target_grows_as_the_rate_is_smaller_here(cache):
@@ -143,7 +143,7 @@ def test_a_target_grows_as_the_rate_is_smaller_here(cache):
 
 
 def test_a_kind_of_product_that_is_lacking_here_becomes_the_best_there_is(cache):
-    found = device.scale(1e-6, on="A100", limited_by="tf32", here=Rates({"float32": 50e9}, 20e9, 2e-6))
+    found = device.scale(1e-6, on="A100", limited_by="tf32", here=Rates({"float32": 50e9}, 20e9, 80e9, 2e-6))
     assert found.seconds == pytest.approx(1e-6 * 156e12 / 50e9)
     assert "50 GFLOP/s in float32, for want of tf32" in found.words
 
@@ -161,3 +161,25 @@ def test_an_unknown_device_or_rate_is_refused():
         device.scale(1.0, on="Abacus", limited_by="float32")
     with pytest.raises(ValueError, match="'bfloat16': for the T4 there are float32, bandwidth"):
         device.scale(1.0, on="T4", limited_by="bfloat16")
+
+
+def test_data_in_a_cache_is_read_no_slower_than_from_memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADEKIT_CACHE", str(tmp_path))
+    monkeypatch.setenv("GRADEKIT_DEVICE", "cpu")
+    found = device.rates(fresh=True)
+    assert found.cache_bandwidth > found.bandwidth / 2 > 0
+
+
+def test_the_clock_is_read_where_the_system_tells(tmp_path, monkeypatch):
+    from gradekit.device import frequency
+
+    monkeypatch.setattr(frequency, "_CORES", tmp_path)
+    here = device.Device("cpu", "a processor")
+    assert device.clock_mhz(here) is None
+    for number, khz in enumerate(("1800000", "2400000", "not a number")):
+        (tmp_path / f"cpu{number}" / "cpufreq").mkdir(parents=True)
+        (tmp_path / f"cpu{number}" / "cpufreq" / "scaling_cur_freq").write_text(khz)
+    assert device.clock_mhz(here) == 2400
+    assert device.clock_mhz(device.Device("mps", "a laptop")) is None
+    monkeypatch.setattr("torch.cuda.clock_rate", lambda: 1980)
+    assert device.clock_mhz(device.Device("cuda", "a GPU")) == 1980

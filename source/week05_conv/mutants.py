@@ -105,6 +105,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
         question="q1",
         why="it is one line, and who would look",
         fails={"q1": Q1_VALUES, "q4": "the network convolves*"},
+        peer="torch's own",
         define="""
 import torch.nn.functional as tools
 
@@ -301,6 +302,7 @@ def conv2d_backward(dout, x, w, stride=1, padding=0):
         question="q2",
         why="torch.nn.grad is hardly known, so it is thought to be safe",
         fails={"q2": Q2_VALUES, "q4": "the network convolves*"},
+        peer="torch's own",
         define="""
 def conv2d_backward(dout, x, w, stride=1, padding=0):
     from torch.nn import grad
@@ -446,6 +448,7 @@ def conv2d_backward(dout, x, w, stride=1, padding=0):
         question="q3",
         why="only the gradient is thought to be the exercise",
         fails={"q3": ("where values are equal*", *Q3_VALUES), "q4": "the network convolves*"},
+        peer="torch's own forward pass",
         define="""
 def max_pool2d(x, size, stride):
     return nn.MaxPool2d(size, stride)(x)

@@ -20,7 +20,7 @@ import torch
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 verdicts = importlib.import_module("verdicts")
-load = importlib.import_module("busy")
+load = importlib.import_module("gradekit.verify.busy")
 
 Cell, Rate, Trial = verdicts.Cell, verdicts.Rate, verdicts.Trial
 HARD = Cell(2.0, 1.25, 2)
@@ -267,7 +267,8 @@ def test_a_busy_process_that_ended_early_is_reported() -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_busy_processes_do_not_outlive_a_parent_that_is_killed(how: signal.Signals) -> None:
-    code = "import busy, time\nwith busy.busy(2) as pids:\n    print(*pids, flush=True)\n    time.sleep(60)"
+    code = "import time\nfrom gradekit.verify.busy import busy\n"
+    code += "with busy(2) as pids:\n    print(*pids, flush=True)\n    time.sleep(60)"
     parent = subprocess.Popen(
         [sys.executable, "-c", code], cwd=BENCHMARKS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

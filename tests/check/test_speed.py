@@ -17,6 +17,7 @@ import torch
 from gradekit import check
 from gradekit.check import CheckFailed, LocalSubject, Outcome
 from gradekit.check.speed import SECONDS, limit_for
+from gradekit.device import Rates
 
 
 class Timed:
@@ -188,6 +189,22 @@ def test_far_faster_than_the_reference_is_flagged_and_passes():
     assert found.verdict == "pass"
     assert found.data["flag"] == "100 times faster than the reference: is the work done?"
     assert "flag" not in Bench().run(0.1).data
+
+
+def test_faster_than_memory_delivers_the_inputs_is_flagged(monkeypatch):
+    slow = Rates({"float32": 1e9}, bandwidth=1e3, cache_bandwidth=4e4, launch_s=1e-6)  # 32 bytes take 0.8 ms
+    monkeypatch.setattr("gradekit.device.rates", lambda: slow)
+    found = Bench().run(0.3)  # 0.6 ms
+    assert found.verdict == "pass"
+    assert found.data["flag"] == "600 µs are less than the 800 µs that its inputs take to be read: is the work done?"
+    assert "flag" not in Bench().run(0.45).data  # 0.9 ms
+    assert "flag" not in Bench().run(0.6).data  # not suspicious: it is not looked at
+
+
+def test_the_clock_stands_in_the_evidence_where_it_can_be_read(monkeypatch):
+    ticks = iter((1980.0, 1410.0))
+    monkeypatch.setattr("gradekit.device.clock_mhz", lambda device: next(ticks))
+    assert Bench().run(1.0).data["clock_mhz"] == [1980.0, 1410.0]
 
 
 def test_a_forbidden_function_costs_these_points_too():

@@ -143,7 +143,7 @@ def test_docker_and_its_runtime(monkeypatch, info, complaint, state, says):
 
 
 def test_rates_are_shown_in_units():
-    found = Rates({"float32": 1.5e12}, 2e11, 3e-6)
+    found = Rates({"float32": 1.5e12}, 2e11, 6e11, 3e-6)
     original, device.rates = device.rates, lambda: found
     try:
         assert doctor._rates().said.startswith("matrix products float32 1,500 GFLOP/s; memory 200 GB/s; an operation")

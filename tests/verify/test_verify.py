@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from gradekit.grade.result import CaseResult, QuestionResult, Result
 from gradekit.problem import Problem
 from gradekit.verify import Alternate, Mutant
 from gradekit.verify.apply import read_variants
+from gradekit.verify.busy import busy, cores
 from gradekit.verify.limits import limits
-from gradekit.verify.week import Verification, verify_week
+from gradekit.verify.week import Verification, stress_week, verify_week
 
 
 def surprises(verification: Verification) -> list[str]:
@@ -40,6 +43,40 @@ def test_a_sound_week_is_verified(week: Week) -> None:
     assert verification.findings[0].score == "5/5"
     assert verification.findings[2].score == "0/5"
     assert verification.to_dict()["ok"] is True
+
+
+def test_under_stress_right_answers_keep_full_marks(week: Week, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_week(week)
+    pids: list[int] = []
+    running: list[int] = []
+
+    @contextlib.contextmanager
+    def watched(count: int, **options: float) -> Iterator[None]:
+        with busy(count, **options) as started:
+            pids[:] = started
+            yield
+
+    def look(result: Result) -> None:
+        running.append(sum(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "R" for pid in pids))
+
+    monkeypatch.setattr("gradekit.verify.week.busy", watched)
+    verification = stress_week(week, jobs=2, repeats=3, per_core=1, seconds=120, on_result=look)
+    assert surprises(verification) == []
+    assert [finding.kind for finding in verification.findings] == ["solution", "alternate", "alternate", "repeats"]
+    assert len(running) == 5
+    assert min(running) == cores()  # every one of them, whenever a grading ended
+
+
+def test_under_stress_an_answer_that_loses_points_is_told(week: Week) -> None:
+    rewrite(
+        week.mutants,
+        "ALTERNATES = [",
+        "ALTERNATES = [\n    Alternate('w', question='q1', why='w', replace={'x + x': 'x + 1'}),",
+    )
+    build_week(week)
+    verification = stress_week(week, jobs=2, repeats=2, per_core=1, seconds=120)
+    assert not verification.ok
+    assert [f.name for f in verification.findings if not f.ok] == ["w"]
 
 
 def test_a_week_that_lost_a_hidden_test_is_not(week: Week) -> None:
@@ -163,8 +200,10 @@ def test_limits_stand_beside_what_was_measured() -> None:
 
     solution = graded(limit=3.0, ratio=1.5, low=1.4, high=1.6, pairs=21)
     mutants = {"slow": graded(limit=3.0, ratio=40.0, low=39.0, high=41.0, pairs=5), "right": graded(blind=0.0)}
-    (found,) = limits(solution, mutants)
+    built_in = {"built-in": graded(limit=3.0, ratio=55.5, low=0.7, high=0.8, pairs=21)}
+    (found,) = limits(solution, mutants | built_in, {"built-in": "torch's own"})
     assert (found.limit, found.solution, found.worst, found.by) == ("3 x", "1.5 (1.4 to 1.6)", "40", "slow")
+    assert found.peers == "torch's own 56"
 
 
 def test_of_a_score_the_lowest_is_the_worst() -> None:
@@ -172,5 +211,5 @@ def test_of_a_score_the_lowest_is_the_worst() -> None:
         case = CaseResult("reads", 1.0, True, True, "", 0.1, ({"data": {"at_least": 0.9, "mean": mean, "std": 0.01}},))
         return Result("s", "graded", (QuestionResult("q4", 1.0, (case,)),))
 
-    (found,) = limits(graded(0.98), {"guesses": graded(0.1), "learns": graded(0.5)})
+    (found,) = limits(graded(0.98), {"guesses": graded(0.1), "learns": graded(0.5)}, {})
     assert (found.limit, found.solution, found.worst, found.by) == ("0.9", "0.97", "0.09", "guesses")

@@ -13,6 +13,7 @@ def test_gradients(env):                             # runs beside the judge
 from gradekit.check import evidence
 from gradekit.check.accuracy import accuracy
 from gradekit.check.close import close
+from gradekit.check.counts import counts
 from gradekit.check.evidence import Evidence
 from gradekit.check.failure import AuthoringError, CheckFailed
 from gradekit.check.gradient import gradient
@@ -39,6 +40,7 @@ __all__ = [
     "accuracy",
     "as_subject",
     "close",
+    "counts",
     "evidence",
     "gradient",
     "memory",

@@ -4,17 +4,21 @@
         test.run(env)
     json.dumps([e.as_dict() for e in found])
 
-Without a collector nothing is kept.
+Without a collector nothing is kept. In a notebook, outside a grading, what can be drawn is then shown (see `picture`).
 """
 
 import contextlib
 import contextvars
 import dataclasses
+import html
 import math
+import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from gradekit import device
+from gradekit.check import picture
 from gradekit.check.failure import CheckFailed
 
 Verdict = Literal["pass", "fail", "undecided", "not assessed"]
@@ -71,11 +75,30 @@ def recording(check: str, experiment: Callable[..., Any] | str) -> Iterator[Draf
         draft.verdict, draft.message = "fail", f"the check itself stopped: {type(error).__name__}: {error}"
         raise
     finally:
+        name = experiment if isinstance(experiment, str) else getattr(experiment, "__name__", "experiment")
+        filed = Evidence(check, name, device.current().kind, draft.verdict, draft.message, _jsonable(draft.data))
         found = _collector.get()
         if found is not None:
-            name = experiment if isinstance(experiment, str) else getattr(experiment, "__name__", "experiment")
-            kind = device.current().kind
-            found.append(Evidence(check, name, kind, draft.verdict, draft.message, _jsonable(draft.data)))
+            found.append(filed)
+        else:
+            _show(filed)
+
+
+def _show(found: Evidence) -> None:
+    """Display a picture below the cell that runs, if a person sits at a notebook: not elsewhere, not while grading."""
+    ipython = sys.modules.get("IPython")  # never imported for this: no notebook is without it
+    if ipython is None or "GRADEKIT_SEED" in os.environ:
+        return
+    shell = ipython.get_ipython()
+    record = found.as_dict()
+    if getattr(shell, "kernel", None) is None or not (drawn := picture.svg(record)):
+        return
+    from IPython.display import display
+
+    text = [found.message, *picture.lines(record)]
+    content = {"text/html": f"<div>{html.escape(found.message)}<br>{drawn}</div>", "text/plain": "\n".join(text)}
+    with contextlib.suppress(Exception):  # a frontend that shows nothing decides nothing
+        display(content, raw=True)
 
 
 def _jsonable(value: Any) -> Any:

@@ -47,7 +47,8 @@ _WRITES_BY_INDEX = {
     "aten::put_",
 }
 _SORTS = {"aten::sort", "aten::argsort", "aten::topk", "aten::msort", "aten::_unique2", "aten::unique_dim"}
-_NOTHING = {"aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty", "aten::lift_fresh"}
+UNINITIALISED = {"aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty", "aten::lift_fresh"}
+"""Operators that compute nothing: they take memory, and leave it as it is."""
 
 
 class Operations(contextlib.AbstractContextManager["Operations"]):
@@ -140,16 +141,24 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def cost(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
-    """Elementary operations of one operator."""
+def flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int | None:
+    """Floating-point operations by torch's own formula for this operator, None where it has none."""
     from torch.utils.flop_counter import flop_registry  # half a second
 
     formula = flop_registry.get(func.overloadpacket)
     if formula is not None:
-        with contextlib.suppress(Exception):  # a formula that does not know these arguments: as any other operator
-            return max(1, int(formula(*args, **kwargs, out_val=result)))
+        with contextlib.suppress(Exception):  # a formula that does not know these arguments
+            return int(formula(*args, **kwargs, out_val=result))
+    return None
+
+
+def cost(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
+    """Elementary operations of one operator."""
+    known = flops(func, args, kwargs, result)
+    if known is not None:
+        return max(1, known)
     name = func._schema.name
-    if func.is_view or name in _NOTHING:
+    if func.is_view or name in UNINITIALISED:
         return 1
     indexed = name in _BY_INDEX or name in _WRITES_BY_INDEX
     went_in = _elements((args[1:] if indexed else args, kwargs))

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradekit import device
-from gradekit.check import budget, cases, evidence
+from gradekit.check import budget, cases, evidence, plain
 from gradekit.check.budget import Budget
 from gradekit.check.compare import mismatch
-from gradekit.check.experiment import Experiment
+from gradekit.check.experiment import Experiment, parameters
 from gradekit.check.failure import AuthoringError, CheckFailed
 from gradekit.check.median import Decision, decide
 from gradekit.check.rules import refuse
@@ -28,6 +28,9 @@ SECONDS = 20.0
 
 TOO_FAST = 50.0
 """Faster than the reference by more than this is flagged in the evidence: nobody does the same work so much faster."""
+
+SUSPICIOUS = 2.0
+"""Faster than the reference by more than this, the time is held against what the device's memory can deliver."""
 
 WARM_UP_BELOW = 0.2
 """A first call of fewer seconds is followed by a second one before the clock counts."""
@@ -52,6 +55,7 @@ class Measurement:
     student_s: list[float] = dataclasses.field(default_factory=list)
     reference_s: list[float] = dataclasses.field(default_factory=list)
     elapsed_s: float = 0.0
+    clock_mhz: float | None = None
     wrong: str = ""
     last: Budget | None = None
 
@@ -162,7 +166,10 @@ def _measurement(
     found = mismatch(outcome.outputs, expected.outputs, expected.expect, budget.OUTPUT)
     if found is not None:
         raise CheckFailed(f"before it can be timed it must be right: {found.text}")
-    measured = Measurement(experiment, student, expert, inputs, kind, cases.seed(), identity, expected, last=expected)
+    clock = device.clock_mhz(device.current())
+    measured = Measurement(
+        experiment, student, expert, inputs, kind, cases.seed(), identity, expected, clock_mhz=clock, last=expected
+    )
     kept.append(measured)
     if outcome.seconds < WARM_UP_BELOW:  # what is short may still be loading something in its second call
         second = draw(inputs, experiment, kind, 1)
@@ -202,11 +209,38 @@ def _data(measured: Measurement, decision: Decision, limit: float) -> dict[str, 
         "student_s": [float(f"{s:.4g}") for s in student],
         "reference_s": [float(f"{s:.4g}") for s in expert],
     }
-    if n and statistics.median(expert) > TOO_FAST * statistics.median(student):
-        found["flag"] = f"{_figure(1 / decision.ratio)} times faster than the reference: is the work done?"
-    elif decision.verdict == "undecided":
-        found["flag"] = "undecided"
+    if measured.clock_mhz is not None:
+        found["clock_mhz"] = [measured.clock_mhz, device.clock_mhz(device.current())]
+    if flag := _flag(measured, decision, student, expert):
+        found["flag"] = flag
     return found
+
+
+def _flag(measured: Measurement, decision: Decision, student: list[float], expert: list[float]) -> str:
+    """What a person should look at, though it costs no points: "" as a rule."""
+    if decision.verdict == "undecided":
+        return "undecided"
+    if not student or statistics.median(expert) <= SUSPICIOUS * statistics.median(student):
+        return ""
+    floor = floor_s(measured)
+    if statistics.median(student) < floor:
+        taken = f"{statistics.median(student) * 1e6:.3g} µs"
+        return f"{taken} are less than the {floor * 1e6:.3g} µs that its inputs take to be read: is the work done?"
+    if statistics.median(expert) > TOO_FAST * statistics.median(student):
+        return f"{_figure(1 / decision.ratio)} times faster than the reference: is the work done?"
+    return ""
+
+
+def floor_s(measured: Measurement) -> float:
+    """Seconds below which no function can have read all of its inputs: the memory's roof (Williams et al. 2009,
+    doi:10.1145/1498765.1498785). On a GPU they come from its memory, since its cache is flushed before every call; on a
+    CPU they may still lie in a cache.
+    """
+    case = draw(measured.inputs, measured.experiment, measured.kind, 0)
+    keys = parameters(measured.experiment, case).inputs
+    nbytes = sum(plain.nbytes(leaf) for key in keys for _, leaf in plain.leaves(case[key], key))
+    rates = device.rates()
+    return nbytes / (rates.bandwidth if measured.kind == "cuda" else rates.cache_bandwidth)
 
 
 def _too_slow(decision: Decision, limit: float, kind: str) -> str:

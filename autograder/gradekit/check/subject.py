@@ -10,7 +10,6 @@ import gc
 import linecache
 import math
 import random
-import time
 import traceback
 import types
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ import torch
 
 from gradekit import device
 from gradekit.check import plain
+from gradekit.check.clock import Span, Stopwatch
 from gradekit.check.experiment import Experiment, Parameters, parameters, transplant
 from gradekit.check.failure import AuthoringError, CheckFailed
 from gradekit.check.recorder import EDGE, Enough, Recorded, Recorder, edge
@@ -34,8 +34,9 @@ class Outcome:
     """What one call of an experiment gave. All of it is plain data.
 
     outputs: a copy of what the experiment returned;
-    seconds: wall time of the call, its outputs complete on the device; in a timed call on a CPU at least the
-        processor time of all threads, so that extra threads gain nothing;
+    seconds: wall time of the call, its outputs complete on the device; in a timed call on a CPU without what it waited
+        for other programs (see `clock`), and at least the processor time of all threads, so that extra threads gain
+        nothing;
     processor_s: processor time of all threads in this process, which a busy neighbour does not lengthen;
     recorded: what the student's code used (record=True); operations: how many tensor operations that were;
     damaged: names of inputs that were changed in place (watch=True);
@@ -190,26 +191,24 @@ class LocalSubject:
         function = transplant(experiment)
         accelerated = device.current().kind == "cuda"
         value: Any = None
-        wall = processor = 0
+        span = Span(0.0, 0.0, 0.0)
         try:
-            with _settings(), recorder if recorder is not None else contextlib.nullcontext():
+            with Stopwatch() as clock, _settings(), recorder if recorder is not None else contextlib.nullcontext():
                 if accelerated:
                     torch.cuda.synchronize()
-                processor = time.process_time_ns()
-                start = time.perf_counter_ns()
+                clock.start()
                 value = function(**arguments)
                 if accelerated:
                     torch.cuda.synchronize()
-                wall = time.perf_counter_ns() - start
-                processor = time.process_time_ns() - processor
+                span = clock.stop()
         except KeyboardInterrupt:
             raise
         except Enough:
             pass
         except BaseException as error:
             raise CheckFailed(_explain(error, self._namespace, experiment)) from None
-        seconds = wall if accelerated or not timed else max(wall, processor)
-        return value, seconds / 1e9, processor / 1e9
+        seconds = span.wall if accelerated or not timed else max(span.worked, span.processor)
+        return value, seconds, span.processor
 
     def _shared(self, value: Any) -> Iterator[tuple[str, str]]:
         inputs = [span for key, held in self._held.items() for span in plain.spans(held, key)]

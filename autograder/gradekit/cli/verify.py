@@ -24,15 +24,23 @@ __all__ = ["verify"]
 
 def verify(
     weeks: Annotated[list[str] | None, typer.Argument(help="Weeks, by name or number; all of them by default.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often the solution is graded.")] = 20,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="How often the solution is graded: 20 times, 50 with --stress.")
+    ] = None,
+    stress: Annotated[
+        bool, typer.Option("--stress", help="Only right answers, with two busy processes on every core.")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Gradings at once; 0: one a core.")] = 0,
     course: Annotated[Path | None, typer.Option(help="The course; by default the one around this folder.")] = None,
 ) -> None:
-    """Test the tests: solution, blank, every mutant and every alternate. Exit code 1 when anything is off."""
+    """Test the tests: solution, blank, every mutant and every alternate. Exit code 1 when anything is off.
+
+    With --stress: does a busy machine cost a right answer points?
+    """
     from gradekit.build.make import build_week
     from gradekit.build.stamp import is_fresh
     from gradekit.grade.batch import default_jobs
-    from gradekit.verify.week import verify_week
+    from gradekit.verify.week import stress_week, verify_week
 
     off = 0
     for week in Course.find(course).select(weeks or []):
@@ -41,15 +49,15 @@ def verify(
         started = time.perf_counter()
         with progress() as bar:
             task = bar.add_task(week.slug)
-            verification = verify_week(
+            verification = (stress_week if stress else verify_week)(
                 week,
                 jobs=jobs or default_jobs(),
-                repeats=repeats,
+                repeats=repeats or (50 if stress else 20),
                 on_start=partial(_set_total, bar, task),
                 on_result=partial(_advance, bar, task),
             )
         _show(verification)
-        record = week.bundle.with_suffix(".verify.json")
+        record = week.bundle.with_suffix(".stress.json" if stress else ".verify.json")
         record.write_text(json.dumps(verification.to_dict(), indent=1) + "\n")
         verdict = "verified" if verification.ok else "[bold red]something is off[/]"
         console.print(f"{week.slug}: {verdict} ({time.perf_counter() - started:.0f} s); all of it in {record}\n")
@@ -81,8 +89,14 @@ def _show(verification: Verification) -> None:
     console.print(table)
     if verification.limits:
         room = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in ("", "test case", "limit", "solution", "worst", "by mutant"):
-            room.add_column(column)
-        for limit in verification.limits:
-            room.add_row(limit.question, limit.case, limit.limit, limit.solution, limit.worst, limit.by)
+        columns = ("", "test case", "limit", "solution", "worst", "by mutant", "others")
+        rows = [
+            (limit.question, limit.case, limit.limit, limit.solution, limit.worst, limit.by, limit.peers)
+            for limit in verification.limits
+        ]
+        shown = [index for index, name in enumerate(columns) if not name or any(row[index] for row in rows)]
+        for index in shown:
+            room.add_column(columns[index])
+        for row in rows:
+            room.add_row(*(plain(row[index]) for index in shown))
         console.print(room)

@@ -30,12 +30,13 @@ SHARE_S = 0.15
 @dataclasses.dataclass(frozen=True)
 class Rates:
     """matmul: floating-point operations a second of a large matrix product, by dtype ("float32"; "tf32" and "bfloat16"
-    where the device has them); bandwidth: bytes a second, read and written; launch_s: seconds that an operation takes
-    which has next to nothing to do.
+    where the device has them); bandwidth: bytes a second, read and written, of the device's memory; cache_bandwidth:
+    the same of what lies in its caches; launch_s: seconds that an operation takes which has next to nothing to do.
     """
 
     matmul: dict[str, float]
     bandwidth: float
+    cache_bandwidth: float
     launch_s: float
 
 
@@ -91,10 +92,11 @@ def _read(path: Path, key: dict[str, Any]) -> Rates | None:
         if found["key"] != key:
             return None
         matmul = {str(name): float(rate) for name, rate in found["rates"]["matmul"].items()}
-        known = Rates(matmul, float(found["rates"]["bandwidth"]), float(found["rates"]["launch_s"]))
+        others = (float(found["rates"][name]) for name in ("bandwidth", "cache_bandwidth", "launch_s"))
+        known = Rates(matmul, *others)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    values = [*known.matmul.values(), known.bandwidth, known.launch_s]
+    values = [*known.matmul.values(), known.bandwidth, known.cache_bandwidth, known.launch_s]
     return known if "float32" in matmul and all(math.isfinite(v) and v > 0 for v in values) else None
 
 
@@ -115,7 +117,9 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def _measure(device: Device) -> Rates:
     with torch.inference_mode():
         matmul = {name: _matmul(device, name) for name in _dtypes(device)}
-        return Rates(matmul, _bandwidth(device), _launch(device))
+        cuda = device.kind == "cuda"
+        beyond, within = (2**30, 2**22) if cuda else (2**26, 2**16)  # beyond all caches but a server's, and within
+        return Rates(matmul, _bandwidth(device, beyond), _bandwidth(device, within), _launch(device))
 
 
 def _dtypes(device: Device) -> list[str]:
@@ -138,11 +142,15 @@ def _matmul(device: Device, name: str) -> float:
         return 2 * n**3 / _best(device, lambda: torch.mm(a, b, out=out))
 
 
-def _bandwidth(device: Device) -> float:
-    nbytes = 2**30 if device.kind == "cuda" else 2**26  # beyond any cache of the last level but a server's
+def _bandwidth(device: Device, nbytes: int) -> float:
     source = torch.zeros(nbytes, dtype=torch.uint8, device=device.kind)
-    target = torch.empty_like(source)
-    return 2 * nbytes / _best(device, lambda: target.copy_(source))
+    target, times = torch.empty_like(source), max(1, 2**24 // nbytes)
+
+    def copies() -> None:
+        for _ in range(times):
+            target.copy_(source)
+
+    return 2 * nbytes * times / _best(device, copies)
 
 
 def _launch(device: Device) -> float:

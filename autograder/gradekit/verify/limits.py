@@ -13,7 +13,10 @@ __all__ = ["Limit", "limits"]
 
 @dataclass(frozen=True)
 class Limit:
-    """One test case with a limit; `solution` and `worst` are what was measured, `by` is the mutant with the worst."""
+    """One test case with a limit; `solution` and `worst` are what was measured, `by` is the mutant with the worst.
+
+    `peers` names other implementations and what they measure: torch's own kernel, as a rule. The reference is the unit.
+    """
 
     question: str
     case: str
@@ -21,13 +24,19 @@ class Limit:
     solution: str
     worst: str = ""
     by: str = ""
+    peers: str = ""
 
 
-def limits(solution: Result, mutants: Mapping[str, Result]) -> list[Limit]:
-    """Every speed and outcome of the solution, and of the mutant that is furthest off on the same test case."""
+def limits(solution: Result, mutants: Mapping[str, Result], peers: Mapping[str, str]) -> list[Limit]:
+    """Every figure of the solution that has a limit, and the mutant that is furthest off on the same test case.
+
+    peers: mutant -> what its figures stand for in the table (`Mutant.peer`), rather than for a wrong answer.
+    """
     found = []
     for key, data in _measured(solution):
-        others = [(_value(d), name) for name, result in mutants.items() for k, d in _measured(result) if k == key]
+        every = [(_value(d), name) for name, result in mutants.items() for k, d in _measured(result) if k == key]
+        others = [(value, name) for value, name in every if name not in peers]
+        beside = ", ".join(f"{peers[name]} {value:.2g}" for value, name in every if name in peers)
         worst = max(others, default=None) if "ratio" in data else min(others, default=None)
         if "ratio" in data:
             limit, shown = f"{data['limit']:g} x", f"{data['ratio']:.2g}"
@@ -35,7 +44,7 @@ def limits(solution: Result, mutants: Mapping[str, Result]) -> list[Limit]:
         else:
             limit, shown = f"{data['at_least']:g}", f"{_value(data):.4g}"
         outer = (f"{worst[0]:.3g}", worst[1]) if worst else ("", "")
-        found.append(Limit(*key, limit, shown, *outer))
+        found.append(Limit(*key, limit, shown, *outer, beside))
     return found
 
 

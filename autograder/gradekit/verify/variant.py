@@ -42,10 +42,12 @@ class Mutant(Variant):
     """A wrong answer. `fails` maps a question to patterns of the names of its test cases (as in fnmatch).
 
     Of every pattern at least one test case must fail, and none that no pattern matches; every question that is not
-    named keeps full marks.
+    named keeps full marks. `peer` says what it stands for in the table of limits, if it is no answer of a student's but
+    something to measure against, such as torch's own kernel (wrong because the question forbids it).
     """
 
     fails: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    peer: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

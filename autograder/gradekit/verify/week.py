@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,11 @@ from gradekit.grade.bundle import open_bundle
 from gradekit.grade.result import Result
 from gradekit.grade.submission import Submission
 from gradekit.verify.apply import apply, read_variants
+from gradekit.verify.busy import busy, cores
 from gradekit.verify.limits import Limit, limits
 from gradekit.verify.variant import Mutant, Variant
 
-__all__ = ["Finding", "Verification", "verify_week"]
+__all__ = ["Finding", "Verification", "stress_week", "verify_week"]
 
 Kind = Literal["solution", "inputs", "blank", "mutant", "alternate", "repeats", "tests"]
 
@@ -83,23 +84,9 @@ def verify_week(
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> Verification:
     """Grade everything and compare. Problem where a variant cannot be made; the bundle must be built."""
-    label = week.relative(week.mutants)
-    mutants, alternates = read_variants(week.mutants, label)
-    solution = nbformat.read(week.solutions / week.notebook_name, as_version=4)
-    with tempfile.TemporaryDirectory(prefix="gradekit-verify-") as folder:
-        submissions = [
-            Submission("solution", week.solutions / week.notebook_name),
-            Submission("blank", week.release / week.notebook_name),
-        ]
-        for number, variant in enumerate([*mutants, *alternates]):
-            path = Path(folder) / f"{number}.ipynb"
-            nbformat.write(apply(variant, solution, label), path)
-            submissions.append(Submission(variant.name, path))
-        for number in range(2, repeats + 1):
-            submissions.append(Submission(f"solution, grading {number}", submissions[0].path))
-        on_start(len(submissions))
-        with open_bundle(week.bundle) as bundle:
-            graded = grade_batch(bundle, submissions, jobs=jobs, seconds=seconds, on_result=on_result)
+    mutants, alternates = read_variants(week.mutants, week.relative(week.mutants))
+    blank = Submission("blank", week.release / week.notebook_name)
+    graded = _grade(week, [*mutants, *alternates], repeats, [blank], jobs, seconds, on_start, on_result)
     results = {result.submission: result for result in graded}
     findings = [
         _full_marks("solution", results["solution"]),
@@ -107,11 +94,63 @@ def verify_week(
         _blank(results["blank"]),
         *(_mutant(mutant, results[mutant.name]) for mutant in mutants),
         *(_full_marks("alternate", results[alternate.name], alternate) for alternate in alternates),
-        _repeats(graded[0], graded[len(graded) - repeats + 1 :] if repeats > 1 else []),
+        _repeats(graded, repeats),
         *_idle_tests(results["solution"], [results[mutant.name] for mutant in mutants]),
     ]
-    found = limits(results["solution"], {mutant.name: results[mutant.name] for mutant in mutants})
+    peers = {mutant.name: mutant.peer for mutant in mutants if mutant.peer}
+    found = limits(results["solution"], {mutant.name: results[mutant.name] for mutant in mutants}, peers)
     return Verification(week.slug, tuple(findings), tuple(found), results)
+
+
+def stress_week(
+    week: Week,
+    *,
+    jobs: int,
+    repeats: int = 50,
+    per_core: int = 2,
+    seconds: float = 600.0,
+    on_start: Callable[[int], None] = lambda total: None,
+    on_result: Callable[[Result], None] = lambda result: None,
+) -> Verification:
+    """Grade what must have full marks, the solution so many times and each alternate, while `per_core` processes on
+    every core do nothing but compute. To be called from the main thread, see `busy`.
+    """
+    _, alternates = read_variants(week.mutants, week.relative(week.mutants))
+    with busy(per_core * cores(), lifetime_s=24 * 3600.0):
+        graded = _grade(week, alternates, repeats, [], jobs, seconds, on_start, on_result)
+    results = {result.submission: result for result in graded}
+    findings = [
+        _full_marks("solution", results["solution"]),
+        *(_full_marks("alternate", results[alternate.name], alternate) for alternate in alternates),
+        _repeats(graded, repeats),
+    ]
+    return Verification(week.slug, tuple(findings), tuple(limits(results["solution"], {}, {})), results)
+
+
+def _grade(
+    week: Week,
+    variants: Sequence[Variant],
+    repeats: int,
+    others: Sequence[Submission],
+    jobs: int,
+    seconds: float,
+    on_start: Callable[[int], None],
+    on_result: Callable[[Result], None],
+) -> list[Result]:
+    """The solution first and, `repeats` - 1 times again, last; in between `others` and the variants."""
+    solution = nbformat.read(week.solutions / week.notebook_name, as_version=4)
+    label = week.relative(week.mutants)
+    with tempfile.TemporaryDirectory(prefix="gradekit-verify-") as folder:
+        submissions = [Submission("solution", week.solutions / week.notebook_name), *others]
+        for number, variant in enumerate(variants):
+            path = Path(folder) / f"{number}.ipynb"
+            nbformat.write(apply(variant, solution, label), path)
+            submissions.append(Submission(variant.name, path))
+        for number in range(2, repeats + 1):
+            submissions.append(Submission(f"solution, grading {number}", submissions[0].path))
+        on_start(len(submissions))
+        with open_bundle(week.bundle) as bundle:
+            return grade_batch(bundle, submissions, jobs=jobs, seconds=seconds, on_result=on_result)
 
 
 def _failed(result: Result, question: str) -> list[str]:
@@ -167,7 +206,9 @@ def _mutant(mutant: Mutant, result: Result) -> Finding:
     return Finding("mutant", mutant.name, _score(result), ", ".join(lost) or "caught by nothing", tuple(surprises))
 
 
-def _repeats(first: Result, others: list[Result]) -> Finding:
+def _repeats(graded: list[Result], repeats: int) -> Finding:
+    first, others = graded[0], graded[len(graded) - repeats + 1 :] if repeats > 1 else []
+
     def verdicts(result: Result) -> list[tuple[str, str, bool]]:
         return [(q.name, case.name, case.passed) for q in result.questions for case in q.cases]
 
