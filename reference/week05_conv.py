@@ -187,7 +187,7 @@ def _pooled_shape(x: Tensor, size: int, stride: int) -> tuple[int, int]:
 # -- a network built of them -------------------------------------------------------------------------------------------
 
 
-class _Convolve(torch.autograd.Function):
+class ConvFunction(torch.autograd.Function):
     """Tells autograd that conv2d_backward belongs to conv2d."""
 
     @staticmethod
@@ -201,7 +201,7 @@ class _Convolve(torch.autograd.Function):
         return *conv2d_backward(dout, *ctx.saved_tensors, *ctx.settings), None, None
 
 
-class _Pool(torch.autograd.Function):
+class PoolFunction(torch.autograd.Function):
     """Tells autograd that max_pool2d_backward belongs to max_pool2d."""
 
     @staticmethod
@@ -225,14 +225,14 @@ class Conv2d(nn.Module):
         self.bias = nn.Parameter(torch.empty(channels_out).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Convolve.apply(x, self.weight, self.bias, 1, 1)
+        return ConvFunction.apply(x, self.weight, self.bias, 1, 1)
 
 
 class MaxPool2d(nn.Module):
     """Halves height and width."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Pool.apply(x, 2, 2)
+        return PoolFunction.apply(x, 2, 2)
 
 
 class SmallCNN(nn.Module):

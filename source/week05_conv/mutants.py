@@ -544,6 +544,18 @@ def max_pool2d_backward(dout, x, size, stride):
         },
     ),
     Mutant(
+        "every window kept for the way back",
+        question="q4",
+        why="conv2d has them at hand, and conv2d_backward needs them again: memory is the price of that time",
+        fails={"q4": "memory*"},
+        replace={
+            "ctx.save_for_backward(x, w)": (
+                "ctx.save_for_backward(x, w)\n"
+                "        ctx.windows = torch.stack([x.roll((i, j), (2, 3)) for i in range(3) for j in range(3)])"
+            )
+        },
+    ),
+    Mutant(
         "gradients in another order",
         question="q4",
         why="w stands before x in the formula",

@@ -1051,8 +1051,10 @@ def test_pool_top_speed(env):
 #   (in float64, along a random direction in the space of all parameters).
 # - 2, public: three epochs lower the loss on the training images by a fifth at least, and `train` returns three losses
 #   that fall.
-# - 3, hidden: while your network trains, `conv2d`, `conv2d_backward`, `max_pool2d` and `max_pool2d_backward` run, and no
+# - 2, hidden: while your network trains, `conv2d`, `conv2d_backward`, `max_pool2d` and `max_pool2d_backward` run, and no
 #   built-in convolution, `unfold` or pooling does.
+# - 1, hidden: what a `ConvFunction` and the `PoolFunction` after it keep in memory for the way back is at most 3 times
+#   what the reference keeps. Their inputs and the filters are there anyway and do not count; copies of every window do.
 # - 6, hidden: with the default values of your `train`, the network reads digits that it has never seen. Three runs, each
 #   with another split of the 1,797 images into 1,437 to train and 360 to test and with other random numbers: the mean of
 #   the three accuracies minus their standard deviation is at least **95 %**, and each run takes at most **30 s**.
@@ -1282,7 +1284,7 @@ def test_training(env):
 
 # %%
 """ # BEGIN TEST CONFIG
-points: 3
+points: 2
 hidden: true
 """ # END TEST CONFIG
 def use_it_all(SmallCNN, train, images, labels):
@@ -1302,6 +1304,30 @@ def test_own_operations(env):
     built_in = check.CONVOLUTION + check.UNFOLD + check.POOLING
     own = ("conv2d", "conv2d_backward", "max_pool2d", "max_pool2d_backward")
     check.rules(use_it_all, env, a_few_images, forbid=built_in, require=own)
+
+# %%
+""" # BEGIN TEST CONFIG
+points: 1
+hidden: true
+""" # END TEST CONFIG
+# The reference keeps the convolution's output (147 kB here), from which pooling finds its winners again. Keeping x with
+# its padding as well is 2.2 times that, all windows of x 10 times.
+from reference import week05_conv as reference
+
+
+def there(ConvFunction, PoolFunction, x, w, b):
+    return PoolFunction.apply(ConvFunction.apply(x, w, b, 1, 1), 2, 2)
+
+
+def layer_inputs(rng, device):
+    n = 64 if device == "cuda" else 4
+    shapes = {"x": (n, 16, 24, 24), "w": (16, 16, 3, 3), "b": (16,)}
+    return {name: check.normal(rng, *shape, device=device).requires_grad_() for name, shape in shapes.items()}
+
+
+def test_what_is_kept(env):
+    """memory: what is kept for the way back is at most 3 times what the reference keeps"""
+    check.memory(there, env, reference, layer_inputs, at_most=3.0, saved=True)
 
 # %%
 """ # BEGIN TEST CONFIG
