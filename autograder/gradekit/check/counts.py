@@ -122,6 +122,27 @@ class Tally(contextlib.AbstractContextManager["Tally"]):
     def finish(self, value: Any) -> None:
         """Called after the call with what it returned."""
 
+    def options(self) -> dict[str, Any]:
+        """See `Meter.options`."""
+        return {}
+
+    def report(self) -> dict[str, Any]:
+        """See `Meter.report`."""
+        return {
+            "calls": dict(self._calls),
+            "flops": self._flops,
+            "launches": self._launches,
+            "threads": self.threads,
+        }
+
+    def adopt(self, report: dict[str, Any]) -> None:
+        """See `Meter.adopt`."""
+        numbers = [report["flops"], report["launches"], *report["calls"].values()]
+        if any(type(number) is not int for number in numbers):
+            raise TypeError("expected whole numbers")
+        self._calls = Counter({str(name): number for name, number in report["calls"].items()})
+        self._flops, self._launches, self.threads = report["flops"], report["launches"], report["threads"] is not False
+
     def operator(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         """Called by the dispatch mode."""
         name = func._schema.name

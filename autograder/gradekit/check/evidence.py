@@ -17,8 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from gradekit import device
-from gradekit.check import picture
+from gradekit import device, picture
 from gradekit.check.failure import CheckFailed
 
 Verdict = Literal["pass", "fail", "undecided", "not assessed"]

@@ -19,6 +19,18 @@ class Meter(AbstractContextManager[Any], Protocol):
         """After the call: what it returned, alive and still on autograd's graph."""
         ...
 
+    def options(self) -> dict[str, Any]:
+        """What makes another meter like this one, where the student's code runs in another process."""
+        ...
+
+    def report(self) -> dict[str, Any]:
+        """What was counted, as plain data."""
+        ...
+
+    def adopt(self, report: dict[str, Any]) -> None:
+        """Take over what another meter counted. Raises KeyError, TypeError or ValueError if it is no such report."""
+        ...
+
 
 @runtime_checkable
 class MeteredSubject(Subject, Protocol):

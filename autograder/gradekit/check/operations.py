@@ -63,15 +63,20 @@ class Operations(contextlib.AbstractContextManager["Operations"]):
         self._modes = contextlib.ExitStack()
         self._tracer: Any = None
         self._busy = False  # what runs is the counting itself
+        self._adopted: tuple[int, str] | None = None
 
     @property
     def total(self) -> int:
         """All operations and lines."""
+        if self._adopted is not None:
+            return self._adopted[0]
         return sum(self._counts.values()) + sum(self._lines.values()) + self._foreign_lines
 
     @property
     def most(self) -> str:
         """Where the largest part is spent: `aten::bmm in line 7 of attention`; "" if it is not known."""
+        if self._adopted is not None:
+            return self._adopted[1]
         counts = self._counts.copy()
         for (code, line), count in self._lines.items():
             counts["", f"line {line} of {code.co_name}"] += count
@@ -98,6 +103,20 @@ class Operations(contextlib.AbstractContextManager["Operations"]):
 
     def finish(self, value: Any) -> None:
         """Called after the call with what it returned."""
+
+    def options(self) -> dict[str, Any]:
+        """See `Meter.options`."""
+        return {}
+
+    def report(self) -> dict[str, Any]:
+        """See `Meter.report`."""
+        return {"total": self.total, "most": self.most}
+
+    def adopt(self, report: dict[str, Any]) -> None:
+        """See `Meter.adopt`."""
+        if type(report["total"]) is not int:
+            raise TypeError("expected a number of operations")
+        self._adopted = report["total"], str(report["most"])[:200]
 
     def operator(self, func: Any, args: Any, kwargs: Any, result: Any, frame: types.FrameType | None) -> None:
         """Called by the dispatch mode."""

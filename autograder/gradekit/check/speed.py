@@ -21,7 +21,7 @@ from gradekit.check.failure import AuthoringError, CheckFailed
 from gradekit.check.median import Decision, decide
 from gradekit.check.rules import refuse
 from gradekit.check.run import refuse_blank
-from gradekit.check.subject import Outcome, Subject, as_subject, quiet
+from gradekit.check.subject import Outcome, Subject, as_subject, as_timed, quiet
 
 SECONDS = 20.0
 """After so long (three times as long while all pairs agree) the verdict is taken from the pairs there are."""
@@ -116,7 +116,7 @@ def speed(
         kind = device.current().kind
         limit = limit_for(at_most, kind)
         with quiet():
-            measured = _measurement(experiment, as_subject(env), as_subject(reference), inputs, kind)
+            measured = _measurement(experiment, as_subject(env), as_timed(reference), inputs, kind)
             if limit is None:
                 _refuse_forbidden(measured, forbid)
                 draft.verdict = "not assessed"

@@ -57,6 +57,24 @@ class Use:
     graph: bool = False
 
 
+def use_in(report: dict[str, Any]) -> Use:
+    """A report of `dataclasses.asdict(use)` as what it was. Raises KeyError, TypeError or ValueError if it is none."""
+
+    def held(value: Any) -> Held | None:
+        return (
+            None if value is None else Held(_size(value["nbytes"]), str(value["what"])[:200], str(value["where"])[:200])
+        )
+
+    peak, kept, outputs = (_size(report[name]) for name in ("peak", "kept", "outputs"))
+    return Use(peak, kept, outputs, held(report["largest"]), held(report["largest_kept"]), report["graph"] is True)
+
+
+def _size(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"expected a number of bytes, got {type(value).__name__}")
+    return value
+
+
 class Storages(contextlib.AbstractContextManager["Storages"]):
     """Accounts for the storages of tensors; `use` when the call is over."""
 
@@ -122,6 +140,18 @@ class Storages(contextlib.AbstractContextManager["Storages"]):
             kept = max(kept, self._allocator_kept - sum(exempt))
         graph = any(leaf.requires_grad for leaf in tensors)
         self.use = Use(peak, kept, outputs, self._largest(moment, exempt), largest_kept, graph)
+
+    def options(self) -> dict[str, Any]:
+        """See `Meter.options`."""
+        return {"cuda": self._cuda}
+
+    def report(self) -> dict[str, Any]:
+        """See `Meter.report`."""
+        return dataclasses.asdict(self.use)
+
+    def adopt(self, report: dict[str, Any]) -> None:
+        """See `Meter.adopt`."""
+        self.use = use_in(report)
 
     def before(self, arguments: Any) -> None:
         """Called by the dispatch mode: what goes into an operator unseen is older than the call."""
@@ -236,6 +266,18 @@ class Heap(contextlib.AbstractContextManager["Heap"]):
         peak, kept = self._peak - self._before - taken, self._after - self._before - taken
         largest = Held(peak, "", self._peak_line) if peak > NOISE else None
         self.use = Use(peak if peak > NOISE else 0, kept if kept > NOISE else 0, outputs, largest)
+
+    def options(self) -> dict[str, Any]:
+        """See `Meter.options`."""
+        return {"lines": self._lines}
+
+    def report(self) -> dict[str, Any]:
+        """See `Meter.report`."""
+        return dataclasses.asdict(self.use)
+
+    def adopt(self, report: dict[str, Any]) -> None:
+        """See `Meter.adopt`."""
+        self.use = use_in(report)
 
     def _trace(self, frame: types.FrameType, event: str, _: Any) -> Any:
         if frame.f_globals is not self._namespace:

@@ -5,6 +5,7 @@ subject that forwards the call to a jailed worker over a socket can take its pla
 """
 
 import contextlib
+import contextvars
 import dataclasses
 import gc
 import linecache
@@ -12,7 +13,7 @@ import math
 import random
 import traceback
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, Protocol, runtime_checkable
 
@@ -229,6 +230,31 @@ def as_subject(env: Any) -> Subject:
     if isinstance(env, Subject):
         return env
     raise AuthoringError(f"expected the test's env, a module or a subject, got {type(env).__name__}")
+
+
+_stand_in: contextvars.ContextVar[Callable[[types.ModuleType], Subject] | None] = contextvars.ContextVar(
+    "stand_in", default=None
+)
+
+
+@contextlib.contextmanager
+def references_run_on(stand_in: Callable[[types.ModuleType], Subject]) -> Iterator[None]:
+    """Inside, a reference that is timed is `stand_in(module)`: where the student's code runs in another process, it
+    must run in such a process as well, so that what the way there and back takes stands on both sides.
+    """
+    token = _stand_in.set(stand_in)
+    try:
+        yield
+    finally:
+        _stand_in.reset(token)
+
+
+def as_timed(reference: Any) -> Subject:
+    """The subject of a reference whose calls will be timed."""
+    stand_in = _stand_in.get()
+    if stand_in is not None and isinstance(reference, types.ModuleType):
+        return stand_in(reference)
+    return as_subject(reference)
 
 
 @contextlib.contextmanager

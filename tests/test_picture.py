@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gradekit.check import evidence, picture
+from gradekit import picture
+from gradekit.check import evidence
 
 SPEED = {
     "check": "speed",
@@ -95,6 +96,11 @@ def test_what_came_from_a_submission_stays_text():
     assert "<script" not in picture.svg(found)
     assert "<img" not in picture.svg(found)
     ElementTree.fromstring(picture.svg(found))
+
+
+@pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch):
+    monkeypatch.setenv("GRADEKIT_DEVICE", "cpu")
 
 
 @pytest.fixture
