@@ -49,7 +49,7 @@ def svg(evidence: Mapping[str, Any]) -> str:
     chart = _chart(evidence)
     if chart is None:
         return ""
-    left, right, top, step = 76, 404, 22, 26
+    left, right, top, step = 76, 404, 22, 36
     height = top + step * len(chart.rows) + 20
     parts = []
     at = left + (right - left) * chart.place(chart.limit)
@@ -65,7 +65,7 @@ def svg(evidence: Mapping[str, Any]) -> str:
         parts.append(_line(middle, y - 9, y + 9, "currentColor", 2))
         place = "start" if middle < right - 60 else "end"
         parts.append(
-            _text(middle + (5 if place == "start" else -5), y - 5, chart.show(statistics.median(samples)), place)
+            _text(middle + (5 if place == "start" else -5), y - 11, chart.show(statistics.median(samples)), place)
         )
     parts.append(_line(at, top - 6, height - 18, _LIMIT, 1.5, dash="4 3"))
     parts.append(

@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
 INSTRUCTOR_LINE = "  # For instructors only\n"
-CONDA_NAMES = {"torch": "pytorch"}  # every other package has one name
+CONDA_NAMES = {"msgpack": "msgpack-python", "torch": "pytorch"}  # every other package has one name
 CONDA_ONLY = {"python", "pip"}
 
 Bounds = dict[str, tuple[frozenset[str], SpecifierSet]]  # name -> extras, versions

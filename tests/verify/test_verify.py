@@ -128,16 +128,10 @@ def test_a_blank_that_passes_a_test_is_told(week: Week) -> None:
 
 
 def test_a_flaky_solution_is_told(week: Week) -> None:
-    # Each grading appends a byte to one file; where the length is odd the answer is wrong.
-    coin = week.course.root / "coin"
-    rewrite(
-        week.source,
-        "def double(x):\n",
-        f"with open({str(coin)!r}, 'ab', buffering=0) as coin:\n    coin.write(b'x')\n    odd = coin.tell() % 2\n\n\n"
-        "def double(x):\n",
-    )
+    # Each grading tosses a coin that no seed decides: that all 14 fall alike has a chance of 1 in 8,192.
+    rewrite(week.source, "def double(x):\n", "import os\n\nodd = os.urandom(1)[0] % 2\n\n\ndef double(x):\n")
     rewrite(week.source, "    doubled = x + x\n", "    doubled = x + x + odd\n")
-    found = surprises(verify(week, repeats=4))
+    found = surprises(verify(week, repeats=14))
     assert any(line.startswith("repeats repeated: solution, grading") for line in found)
 
 
@@ -200,8 +194,10 @@ def test_limits_stand_beside_what_was_measured() -> None:
 
     solution = graded(limit=3.0, ratio=1.5, low=1.4, high=1.6, pairs=21)
     mutants = {"slow": graded(limit=3.0, ratio=40.0, low=39.0, high=41.0, pairs=5), "right": graded(blind=0.0)}
-    built_in = {"built-in": graded(limit=3.0, ratio=55.5, low=0.7, high=0.8, pairs=21)}
-    (found,) = limits(solution, mutants | built_in, {"built-in": "torch's own"})
+    built_in = graded(limit=3.0, ratio=55.5, low=0.7, high=0.8, pairs=21)
+    others = {"built-in": built_in, "of another question": built_in}
+    peers = {"built-in": ("q1", "torch's own"), "of another question": ("q2", "torch's own")}
+    (found,) = limits(solution, mutants | others, peers)
     assert (found.limit, found.solution, found.worst, found.by) == ("3 x", "1.5 (1.4 to 1.6)", "40", "slow")
     assert found.peers == "torch's own 56"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from gradekit.build.archive import write_zip
 from gradekit.build.transform import Transformed
@@ -44,7 +46,9 @@ def write_bundle(target: Path, transformed: Transformed, reference: Path, files:
     contents["otter_config.json"] = (json.dumps(config, indent=2) + "\n").encode()
     points = {question.name: question.points for question in assignment.questions}
     facts = {"assignment": assignment.name, "points": points}
-    contents["gradekit.json"] = (json.dumps(facts, indent=2) + "\n").encode()
+    # among the tests: Otter's image holds these and the files, and the files are what students' code can read
+    contents["tests/gradekit.json"] = (json.dumps(facts, indent=2) + "\n").encode()
+    contents["tests/cells.json"] = (json.dumps(_cells(transformed), indent=1) + "\n").encode()
     for question in assignment.questions:
         contents[f"tests/{question.name}.py"] = transformed.tests.render(question.name, include_hidden=True).encode()
     contents["files/reference/__init__.py"] = (reference.parent / "__init__.py").read_bytes()
@@ -54,3 +58,29 @@ def write_bundle(target: Path, transformed: Transformed, reference: Path, files:
     contents[f"{_WHEELS}/{name}"] = wheel
     with target.open("wb") as stream:
         write_zip(stream, contents, executable=("run_autograder", "setup.sh"))
+
+
+def _cells(transformed: Transformed) -> list[dict[str, Any]]:
+    """The code cells of the release, in order: what grading takes from here and not from a submission.
+
+    `kind` says whose a cell is: "answer", a question's, which students write; "given", which they may change; "check"
+    and "grader", Otter's own, which are locked. `show` cells are not executed when grading.
+    """
+    questions = {question.name for question in transformed.assignment.questions}
+    cells = []
+    for cell in transformed.release.cells:
+        if cell.cell_type != "code":
+            continue
+        # the ids are given by `transform`: q1-code-1, q1-check, otter-init; code-1 stands in no question
+        named = re.fullmatch(r"(\w+)-(code|check)(?:-\d+)?", cell.id)
+        question = named[1] if named and named[1] in questions else None
+        tags = cell.metadata.get("tags", [])
+        kind = "given"
+        if cell.id.startswith("otter-"):
+            kind = "grader"
+        elif question and named and named[2] == "check":
+            kind = "check"
+        elif question and "otter_answer_cell" in tags:
+            kind = "answer"
+        cells.append({"id": cell.id, "kind": kind, "question": question, "show": "show" in tags, "source": cell.source})
+    return cells

@@ -8,6 +8,7 @@ value, and nothing else of the test reaches the student's code.
 import builtins
 import dataclasses
 import dis
+import functools
 import inspect
 import math
 import types
@@ -61,17 +62,7 @@ def guard(experiment: Experiment) -> None:
     code = experiment.__code__
     if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
         raise AuthoringError(f"experiment {experiment.__name__} must return its outputs, not yield them")
-    foreign = list(code.co_freevars)
-    for inner in _codes(code):
-        local = {i.argval for i in dis.get_instructions(inner) if i.opname == "STORE_NAME"}
-        for instruction in dis.get_instructions(inner):
-            name = instruction.argval
-            if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                foreign.append(name)
-            elif instruction.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")):
-                known = name in local or name in GIVEN or hasattr(builtins, name) or name == "__name__"
-                if not known:
-                    foreign.append(name)
+    foreign = _foreign(code)
     if foreign:
         listed = ", ".join(dict.fromkeys(foreign))
         raise AuthoringError(
@@ -86,6 +77,23 @@ def transplant(experiment: Experiment) -> types.FunctionType:
     scope = {"__builtins__": builtins, "__name__": "experiment", **GIVEN}
     function = types.FunctionType(experiment.__code__, scope, experiment.__name__)
     return function
+
+
+@functools.lru_cache(maxsize=256)
+def _foreign(code: types.CodeType) -> tuple[str, ...]:
+    """What the code takes from outside and would not find."""
+    foreign = list(code.co_freevars)
+    for inner in _codes(code):
+        local = {i.argval for i in dis.get_instructions(inner) if i.opname == "STORE_NAME"}
+        for instruction in dis.get_instructions(inner):
+            name = instruction.argval
+            if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+                foreign.append(name)
+            elif instruction.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")):
+                known = name in local or name in GIVEN or hasattr(builtins, name) or name == "__name__"
+                if not known:
+                    foreign.append(name)
+    return tuple(foreign)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:

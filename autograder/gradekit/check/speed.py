@@ -32,6 +32,9 @@ TOO_FAST = 50.0
 SUSPICIOUS = 2.0
 """Faster than the reference by more than this, the time is held against what the device's memory can deliver."""
 
+SHARE = 0.02
+"""Of the reference's time, that may go into the way to another process and back; `verify` refuses inputs beyond it."""
+
 WARM_UP_BELOW = 0.2
 """A first call of fewer seconds is followed by a second one before the clock counts."""
 
@@ -56,6 +59,7 @@ class Measurement:
     reference_s: list[float] = dataclasses.field(default_factory=list)
     elapsed_s: float = 0.0
     clock_mhz: float | None = None
+    round_trip_s: float = 0.0
     wrong: str = ""
     last: Budget | None = None
 
@@ -72,6 +76,7 @@ class Measurement:
         self.verify(case, student, expert)
         self.student_s.append(student.seconds)
         self.reference_s.append(expert.seconds)
+        self.round_trip_s = expert.round_trip_s
         self.log_ratios.append(math.log(max(student.seconds, 1e-9) / max(expert.seconds, 1e-9)))
         self.elapsed_s += time.perf_counter() - start
 
@@ -209,6 +214,13 @@ def _data(measured: Measurement, decision: Decision, limit: float) -> dict[str, 
         "student_s": [float(f"{s:.4g}") for s in student],
         "reference_s": [float(f"{s:.4g}") for s in expert],
     }
+    if measured.round_trip_s and expert:
+        found["round_trip_s"] = float(f"{measured.round_trip_s:.3g}")
+        if measured.round_trip_s > SHARE * statistics.median(expert):
+            found["blind"] = [
+                f"the reference takes {statistics.median(expert) * 1e3:.2g} ms, of which the way to the worker and "
+                f"back ({measured.round_trip_s * 1e6:.0f} µs) is more than {SHARE:.0%}: choose larger inputs"
+            ]
     if measured.clock_mhz is not None:
         found["clock_mhz"] = [measured.clock_mhz, device.clock_mhz(device.current())]
     if flag := _flag(measured, decision, student, expert):

@@ -39,6 +39,7 @@ class Outcome:
         for other programs (see `clock`), and at least the processor time of all threads, so that extra threads gain
         nothing;
     processor_s: processor time of all threads in this process, which a busy neighbour does not lengthen;
+    round_trip_s: what a call takes that does nothing, where the code runs in another process, else 0;
     recorded: what the student's code used (record=True); operations: how many tensor operations that were;
     damaged: names of inputs that were changed in place (watch=True);
     aliased: pairs (output, what it shares memory with: an input, or the previous call's output) (watch=True).
@@ -51,6 +52,7 @@ class Outcome:
     damaged: tuple[str, ...] = ()
     aliased: tuple[tuple[str, str], ...] = ()
     processor_s: float = math.inf
+    round_trip_s: float = 0.0
 
 
 @runtime_checkable

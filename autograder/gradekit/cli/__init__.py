@@ -13,7 +13,7 @@ from gradekit.cli.build import build
 from gradekit.cli.check import check
 from gradekit.cli.demo import demo
 from gradekit.cli.doctor import doctor
-from gradekit.cli.grade import grade
+from gradekit.cli.grade import grade, regrade
 from gradekit.cli.verify import verify
 from gradekit.problem import Problem
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (build, verify, check, grade, demo, doctor):
+for command in (build, verify, check, grade, regrade, demo, doctor):
     app.command()(command)
 
 

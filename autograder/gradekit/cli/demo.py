@@ -23,6 +23,7 @@ def demo(
     from gradekit.build.make import build_week
     from gradekit.build.stamp import is_fresh
     from gradekit.cli.grade import grade_and_show
+    from gradekit.grade.engine import Terms
     from gradekit.verify.samples import write_samples
 
     week = Course.find(course).week(WEEK)
@@ -32,4 +33,4 @@ def demo(
     submissions = output / "submissions"
     for name, what in write_samples(week, submissions).items():
         console.print(f"  [bold]{name:<14}[/] {what}")
-    grade_and_show(week.bundle, [submissions], output, jobs=0, timeout=600.0, worst_first=False)
+    grade_and_show(week.bundle, [submissions], output, Terms(), jobs=0, worst_first=False)

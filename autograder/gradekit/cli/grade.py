@@ -1,4 +1,4 @@
-"""gradekit grade"""
+"""gradekit grade, gradekit regrade"""
 
 from __future__ import annotations
 
@@ -13,59 +13,139 @@ from gradekit.cli.terminal import console, plain, progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gradekit.grade.engine import Terms
     from gradekit.grade.result import Result
 
-__all__ = ["grade", "grade_and_show"]
+__all__ = ["grade", "grade_and_show", "regrade"]
+
+_Bundle = Annotated[Path, typer.Argument(help="The bundle: autograder/bundles/WEEK.zip.")]
+_Submissions = Annotated[list[Path], typer.Argument(help="Notebooks, zips, or folders of them.")]
+_Output = Annotated[Path, typer.Option("--output", "-o", help="Where the store, grades.csv and results/ go.")]
+_Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Submissions graded at once; 0: one a core.")]
+_Seconds = Annotated[float, typer.Option("--timeout", min=1, help="Seconds for one submission.")]
+_QuestionSeconds = Annotated[float, typer.Option("--question-timeout", min=1, help="Seconds for one question of it.")]
+_Require = Annotated[
+    str,
+    typer.Option(
+        "--require-isolation", metavar="LEVEL", help="Run no student code with less: jail, restricted, process or none."
+    ),
+]
+_WorstFirst = Annotated[bool, typer.Option("--worst-first", help="Sort the table by score.")]
 
 
 def grade(
-    bundle: Annotated[Path, typer.Argument(help="The bundle: autograder/bundles/WEEK.zip.")],
-    submissions: Annotated[list[Path], typer.Argument(help="Notebooks, zips, or folders of them.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where grades.csv and results/ go.")],
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Submissions graded at once; 0: one a core.")] = 0,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds for one submission.")] = 600.0,
-    worst_first: Annotated[bool, typer.Option("--worst-first", help="Sort the table by score.")] = False,
+    bundle: _Bundle,
+    submissions: _Submissions,
+    output: _Output,
+    jobs: _Jobs = 0,
+    timeout: _Seconds = 600.0,
+    question_timeout: _QuestionSeconds = 300.0,
+    require_isolation: _Require = "none",
+    resume: Annotated[bool, typer.Option("--resume", help="Leave out what the output folder has already.")] = False,
+    worst_first: _WorstFirst = False,
 ) -> None:
-    """Grade submissions and write grades.csv and one results file each."""
-    grade_and_show(bundle, submissions, output, jobs=jobs, timeout=timeout, worst_first=worst_first)
+    """Grade submissions and write grades.csv and one results file each.
+
+    Every result is in the store (results.sqlite) the moment it is known: after an interruption, --resume goes on.
+    """
+    terms = _terms(timeout, question_timeout, require_isolation)
+    grade_and_show(bundle, submissions, output, terms, jobs=jobs, worst_first=worst_first, resume=resume)
+
+
+def regrade(
+    bundle: _Bundle,
+    submissions: _Submissions,
+    output: _Output,
+    question: Annotated[list[str], typer.Option("--question", "-q", help="The question to grade again.")],
+    jobs: _Jobs = 0,
+    timeout: _Seconds = 600.0,
+    question_timeout: _QuestionSeconds = 300.0,
+    require_isolation: _Require = "none",
+    worst_first: _WorstFirst = False,
+) -> None:
+    """Grade some questions again, for example after a mend of their tests; all others keep their results."""
+    terms = _terms(timeout, question_timeout, require_isolation, question)
+    grade_and_show(bundle, submissions, output, terms, jobs=jobs, worst_first=worst_first)
+
+
+def _terms(seconds: float, question_s: float, require: str, questions: list[str] | None = None) -> Terms:
+    from gradekit.grade.engine import Terms
+    from gradekit.problem import UsageProblem
+    from gradekit.sandbox.jail import LEVELS
+
+    if require not in LEVELS:
+        raise UsageProblem(f"--require-isolation {require}: expected one of {', '.join(reversed(LEVELS))}")
+    return Terms(seconds, question_s, frozenset(questions) if questions else None, require)
 
 
 def grade_and_show(
-    bundle: Path, submissions: list[Path], output: Path, *, jobs: int, timeout: float, worst_first: bool
+    bundle: Path,
+    submissions: list[Path],
+    output: Path,
+    terms: Terms,
+    *,
+    jobs: int,
+    worst_first: bool,
+    resume: bool = False,
 ) -> list[Result]:
-    """Grade, write, and print the table."""
-    from gradekit.grade.batch import default_jobs, grade_batch
+    """Grade, store, write the views, and print the table. Problem if isolation was required and is not to be had."""
     from gradekit.grade.bundle import open_bundle
-    from gradekit.grade.store import write_grades, write_result
+    from gradekit.grade.classwork import grade_into
+    from gradekit.grade.store import Store
     from gradekit.grade.submission import find_submissions
-    from gradekit.problem import UsageProblem
+    from gradekit.grade.views import write_views
+    from gradekit.problem import Problem, UsageProblem
 
     if output.exists() and not output.is_dir():
         raise UsageProblem("is not a folder", where=output, mend="name another --output")
     found = find_submissions(submissions)
     started = time.perf_counter()
-    with open_bundle(bundle) as opened, progress() as bar:
-        task = bar.add_task("grading", total=len(found))
-
-        graded: list[Result] = []
-
-        def done(result: Result) -> None:
-            graded.append(result)
-            write_result(output, result)
-            bar.advance(task)
-
-        try:
-            results = grade_batch(opened, found, jobs=jobs or default_jobs(), seconds=timeout, on_result=done)
-        finally:  # also when it is interrupted: what was graded is not lost
-            table = write_grades(output, graded)
+    with open_bundle(bundle) as opened, Store.open(output) as store:
+        if unknown := sorted((terms.questions or frozenset()) - set(opened.points)):
+            raise UsageProblem(
+                f"there is no question {unknown[0]!r}", where=bundle, mend=f"has {', '.join(opened.points)}"
+            )
+        with progress() as bar:
+            task = bar.add_task("grading", total=len(found))
+            try:
+                graded = grade_into(
+                    store, opened, found, terms, jobs=jobs, resume=resume, on_result=lambda _: bar.advance(task)
+                )
+            finally:  # also when it is interrupted: what was graded is there to be seen
+                results = store.current([submission.name for submission in found])
+                table = write_views(output, results)
+    if not results:
+        raise Problem("nothing was graded", where=output)
     console.print(_table(results, worst_first))
-    ungraded = [result for result in results if result.status != "graded"]
-    for result in ungraded:
-        console.print(plain(f"{result.submission}: {result.status}: {result.note}"), style="yellow")
+    for result in results:
+        if result.note:
+            said = f"{result.submission}: {result.status}: {result.note}"
+            console.print(plain(said), style="yellow" if result.status != "graded" else "dim")
     seconds = time.perf_counter() - started
-    console.print(f"{len(results)} submissions in {seconds:.0f} s, {len(ungraded)} not graded in full")
+    ungraded = sum(result.status != "graded" for result in results)
+    kept = f", {len(found) - graded} taken from before" if graded < len(found) else ""
+    console.print(f"{len(results)} submissions in {seconds:.0f} s{kept}, {ungraded} not graded in full")
     console.print(f"grades   {table}\nresults  {output / 'results'}", soft_wrap=True)
+    _warn_of_isolation(results, terms.require)
     return results
+
+
+def _warn_of_isolation(results: Sequence[Result], required: str) -> None:
+    """Say it where student code ran with less than the jail."""
+    from gradekit.problem import Problem
+    from gradekit.sandbox.jail import LEVELS
+
+    levels = {level for result in results if (level := result.machine.get("isolation", {}).get("level"))}
+    if any(LEVELS.index(level) < LEVELS.index(required) for level in levels):
+        raise Problem(
+            f"isolation was {', '.join(sorted(levels))}, {required} is required: no code of a submission was run",
+            mend="`gradekit doctor` says what this machine offers; grade on Linux, or in a container",
+        )
+    if worse := sorted(levels - {"jail"}):
+        console.print(
+            f"[bold yellow]Student code ran with isolation {', '.join(worse)}, not in the jail[/]: "
+            "a dishonest submission may have read what it should not. --require-isolation jail refuses that."
+        )
 
 
 def _table(results: Sequence[Result], worst_first: bool) -> object:

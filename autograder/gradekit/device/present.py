@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import platform
 from pathlib import Path
@@ -50,6 +51,7 @@ def current() -> Device:
     return Device(kind, _processor())
 
 
+@functools.cache
 def _processor() -> str:
     """The processor's name: the system's where it has one to say, else that of the architecture."""
     with contextlib.suppress(OSError):

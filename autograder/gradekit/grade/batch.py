@@ -1,17 +1,17 @@
-"""Grade a class: many submissions in parallel processes."""
+"""Grade a class: many submissions at once, each by a judge and a worker of its own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from gradekit.grade.bundle import Bundle
-from gradekit.grade.engine import end_all, grade_submission, unfinished
+from gradekit.grade.engine import Terms, end_all, grade_submission, unfinished
 from gradekit.grade.result import Result
 from gradekit.grade.submission import Submission
 
-__all__ = ["default_jobs", "grade_batch"]
+__all__ = ["default_jobs", "grade_batch", "grade_each"]
 
 
 def default_jobs() -> int:
@@ -19,33 +19,40 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def grade_batch(
-    bundle: Bundle,
-    submissions: Sequence[Submission],
-    *,
-    jobs: int,
-    seconds: float,
-    on_result: Callable[[Result], None] = lambda result: None,
-) -> list[Result]:
-    """Results in the order of `submissions`; `on_result` is called for each as it is ready, in this thread."""
-    threads = max(1, default_jobs() // max(1, jobs))
-    results: dict[int, Result] = {}
+def grade_each(
+    bundle: Bundle, submissions: Sequence[Submission], *, jobs: int, terms: Terms
+) -> Iterator[tuple[int, Result]]:
+    """(number of the submission, its result) as each is ready; no result is kept here once it was handed out."""
     pool = ThreadPoolExecutor(max_workers=max(1, jobs))
-    futures = {
-        pool.submit(grade_submission, bundle, submission, seconds=seconds, threads=threads): i
-        for i, submission in enumerate(submissions)
-    }
+    futures = {pool.submit(grade_submission, bundle, submission, terms): i for i, submission in enumerate(submissions)}
     try:
-        for future in as_completed(futures):
-            i = futures[future]
+        for future in as_completed(tuple(futures)):
+            i = futures.pop(future)
             try:
-                results[i] = future.result()
+                result = future.result()
             except Exception as error:  # whatever it was, it is this submission's alone
-                results[i] = unfinished(bundle, submissions[i], f"could not be graded: {type(error).__name__}: {error}")
-            on_result(results[i])
+                result = unfinished(bundle, submissions[i], f"could not be graded: {type(error).__name__}: {error}")
+            del future
+            yield i, result
+            del result
     except BaseException:  # Ctrl-C: what waits is dropped, what runs is ended
         pool.shutdown(wait=False, cancel_futures=True)
         end_all()
         raise
     pool.shutdown()
+
+
+def grade_batch(
+    bundle: Bundle,
+    submissions: Sequence[Submission],
+    *,
+    jobs: int,
+    terms: Terms,
+    on_result: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
+    """Results in the order of `submissions`; `on_result` is called for each as it is ready, in this thread."""
+    results: dict[int, Result] = {}
+    for i, result in grade_each(bundle, submissions, jobs=jobs, terms=terms):
+        results[i] = result
+        on_result(result)
     return [results[i] for i in range(len(submissions))]

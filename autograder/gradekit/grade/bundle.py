@@ -11,20 +11,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gradekit.problem import UsageProblem
 
-__all__ = ["Bundle", "open_bundle"]
+__all__ = ["Bundle", "open_bundle", "read_bundle"]
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """An unpacked bundle. `points` maps each question, in order, to what it is worth."""
+    """An unpacked bundle. `points` maps each question, in order, to what it is worth; `cells` are the release's code
+    cells, see `cells.script`.
+    """
 
     assignment: str
     points: dict[str, float]
     folder: Path
     digest: str
+    cells: tuple[dict[str, Any], ...]
 
     @property
     def tests(self) -> Path:
@@ -45,13 +49,33 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
         try:
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(folder)  # the instructor's own file
-            contents = json.loads((folder / "gradekit.json").read_text())
-            points = {str(name): float(value) for name, value in contents["points"].items()}
-        except (zipfile.BadZipFile, OSError, ValueError, KeyError, AttributeError) as error:
-            raise UsageProblem(
-                f"is not a bundle: {error}", where=path, mend="give the zip that `gradekit build` wrote"
-            ) from error
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        yield Bundle(contents["assignment"], points, folder, digest)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise _no_bundle(path, error) from error
+        yield read_bundle(folder, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_bundle(folder: Path, path: Path | None = None) -> Bundle:
+    """The bundle that was unpacked into `folder` (from `path`); UsageProblem if it is none."""
+    try:
+        contents = json.loads((folder / "tests" / "gradekit.json").read_text())
+        points = {str(name): float(value) for name, value in contents["points"].items()}
+        cells = tuple(json.loads((folder / "tests" / "cells.json").read_text()))
+        return Bundle(contents["assignment"], points, folder, _digest(folder), cells)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_bundle(path or folder, error) from error
+
+
+def _digest(folder: Path) -> str:
+    """Of all that decides what a submission is worth, wherever it was unpacked."""
+    found = hashlib.sha256()
+    places = [*(folder / "tests").rglob("*"), *(folder / "files").rglob("*")]
+    for path in sorted(path for path in places if path.is_file() and "__pycache__" not in path.parts):
+        data = path.read_bytes()
+        found.update(f"{path.relative_to(folder).as_posix()} {len(data)}\n".encode() + data)
+    return found.hexdigest()
+
+
+def _no_bundle(path: Path, error: Exception) -> UsageProblem:
+    return UsageProblem(f"is not a bundle: {error}", where=path, mend="give the zip that `gradekit build` wrote")

@@ -1,178 +1,231 @@
-"""Grade one submission in a process of its own, within a time limit.
+"""Grade one submission: a judge in a process of its own, and the submission's code in a jailed one.
 
 This is the seam: `grade_submission` is all that the rest of the kit knows of how a submission is executed.
 """
 
 from __future__ import annotations
 
+import ast
+import atexit
 import contextlib
+import dataclasses
 import json
-import multiprocessing
-import os
-import shutil
-import signal
+import socket
 import tempfile
+import threading
 import time
-from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from gradekit.grade.bundle import Bundle
+from gradekit.grade.cells import script
 from gradekit.grade.result import CaseResult, QuestionResult, Result, Status
-from gradekit.grade.submission import InvalidSubmission, Submission, read_notebook
-from gradekit.grade.task import Task, work
+from gradekit.grade.submission import InvalidSubmission, Submission, read_cells
+from gradekit.sandbox.client import Server, ServerLost
+from gradekit.sandbox.scratch import remove
 
-__all__ = ["end_all", "grade_submission", "unfinished"]
+__all__ = ["Terms", "end_all", "grade_submission", "unfinished"]
 
-_NO_FORK_SERVER = 255  # multiprocessing's word for a process whose end the fork server could not report
-_ORPHANED = "the process that starts the gradings was killed"
-_LARGEST_RECORD = 64 * 2**20
-_running: set[BaseProcess] = set()
+_ENTRY = "gradekit.grade.judge:judge"
+_WARM = ("gradekit.sandbox.worker", "gradekit.grade.judge", "sklearn.datasets")
+_LARGEST_RECORDS = 256 * 2**20
+_MEMORY = 8 * 2**30
+
+_servers: dict[tuple[str, ...], Server] = {}
+_starting = threading.Lock()
 
 
-def grade_submission(bundle: Bundle, submission: Submission, *, seconds: float, threads: int = 1) -> Result:
+@dataclasses.dataclass
+class _Heard:
+    """What a judge has said so far."""
+
+    cases: dict[str, list[CaseResult]] = dataclasses.field(default_factory=dict)
+    broke: dict[str, str] = dataclasses.field(default_factory=dict)  # question -> how its code ended a worker
+    isolation: dict[str, Any] = dataclasses.field(default_factory=dict)
+    round_trip_s: float = 0.0
+    stopped: str = ""
+    waits: bool = False  # until nobody else is timed
+    done: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """On what terms a submission is graded.
+
+    seconds: for the whole of it; question_s: for the cells and tests of one question; questions: only these, all of
+    them if None; require: the least isolation (of `jail.LEVELS`) with which student code may run.
+    """
+
+    seconds: float = 600.0
+    question_s: float = 300.0
+    questions: frozenset[str] | None = None
+    require: str = "none"
+
+
+def grade_submission(bundle: Bundle, submission: Submission, terms: Terms) -> Result:
     """Execute and test one submission. Never raises for anything that a submission holds or does.
 
-    `seconds` bounds the whole of it; `threads` is what its numerical libraries may use. What was graded before a
-    crash or the end of the time counts.
+    What was graded before a crash or the end of the time counts. `machine["complete"]` is False where the grading was
+    disturbed from outside (a process of the kit was killed): it should be done again.
     """
     started = time.monotonic()
     try:
-        notebook = read_notebook(submission, bundle.assignment)
+        told = script(bundle.cells, read_cells(submission, bundle.assignment))
     except InvalidSubmission as reason:
         return Result(submission.name, "invalid", _questions(bundle, {}), str(reason))
-    scratch = Path(tempfile.mkdtemp(prefix="gradekit-"))
-    try:
-        status, note, records = _execute(bundle, notebook, scratch / "1", seconds, threads)
-        if note == _ORPHANED:  # by a neighbour, perhaps: once more
-            status, note, records = _execute(bundle, notebook, scratch / "2", seconds, threads)
-    finally:
-        with contextlib.suppress(RecursionError):  # a submission may nest folders deeper than Python can follow
-            shutil.rmtree(scratch, ignore_errors=True)
-    return Result(submission.name, status, _questions(bundle, records), note, time.monotonic() - started, _machine())
+    for _ in range(3):  # a judge or a fork server that somebody killed: once more from the beginning
+        heard, late = _judge(bundle, told.cells, terms, terms.seconds - (time.monotonic() - started))
+        if heard.done or late or heard.stopped:
+            break
+    status, note = _said(heard, late, terms.seconds)
+    if not note and told.notes:
+        note = "; ".join(told.notes)[:300]
+    machine = _machine() | {
+        "complete": heard.done or late or bool(heard.stopped),
+        "isolation": heard.isolation,
+        "round_trip_us": round(heard.round_trip_s * 1e6, 1),
+    }
+    return Result(submission.name, status, _questions(bundle, heard.cases), note, time.monotonic() - started, machine)
 
 
 def unfinished(bundle: Bundle, submission: Submission, note: str) -> Result:
     """The result of a submission that the kit itself failed on."""
-    return Result(submission.name, "crashed", _questions(bundle, {}), note[:300], 0.0, _machine())
+    return Result(submission.name, "crashed", _questions(bundle, {}), note[:300], 0.0, _machine() | {"complete": False})
 
 
 def end_all() -> None:
-    """End every worker that runs; their gradings come out as crashed."""
-    for process in list(_running):
-        _end(process)
+    """End the fork servers and everything that was forked from them; gradings that run come out as crashed."""
+    with _starting:
+        for server in _servers.values():
+            server.close()
+        _servers.clear()
 
 
-def _execute(
-    bundle: Bundle, notebook: bytes, scratch: Path, seconds: float, threads: int
-) -> tuple[Status, str, dict[str, Any]]:
-    task = Task(
-        tests=scratch / "tests",  # its own copy: what it does to them touches nobody else
-        notebook=scratch / "submission.ipynb",
-        results=scratch / "results.jsonl",
-        log=scratch / "log",
-        work=scratch / "work",
-        home=scratch / "home",
-        threads=threads,
-        # the inputs that the checks draw: the same for every run of a bundle, unknown to who has not seen it
-        seed=int(bundle.digest[:15], 16),
-    )
-    scratch.mkdir()
-    shutil.copytree(bundle.tests, task.tests)
-    shutil.copytree(bundle.files, task.work)
-    task.home.mkdir()
-    task.notebook.write_bytes(notebook)
-    # Opened before it starts: whatever it puts in their place afterwards is not what is read.
-    with task.results.open("w+b") as results, task.log.open("w+b") as log:
-        process = _warm().Process(target=work, args=(task,))
-        process.start()
-        _running.add(process)
+atexit.register(end_all)
+
+
+def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -> tuple[_Heard, bool]:
+    """Let a judge grade; what it said, and whether its time ran out."""
+    heard = _Heard()
+    scratch = Path(tempfile.mkdtemp(prefix="gradekit-"))
+    try:
+        scratch.chmod(0o711)  # workers are other users, and pass through to their own folder
+        contents = {
+            # the inputs that the checks draw: the same for every run of a bundle, unknown to who has not seen it. Here
+            # and not in the task, which passes through the fork server's memory, and so into that of each worker
+            "seed": int(bundle.digest[:15], 16),
+            "cells": [dataclasses.asdict(cell) for cell in cells],
+        }
+        (scratch / "script.json").touch(mode=0o600)
+        (scratch / "script.json").write_text(json.dumps(contents), encoding="utf-8")
+        task = {
+            "tests": str(bundle.tests),
+            "files": str(bundle.files),
+            "script": str(scratch / "script.json"),
+            "scratch": str(scratch),
+            "questions": [name for name in bundle.points if terms.questions is None or name in terms.questions],
+            "question_s": min(seconds, terms.question_s),
+            "require": terms.require,
+            "lease": str(bundle.folder / "timing.lock"),
+            "memory_bytes": _MEMORY,
+        }
+        server = _server(bundle)
+        pid, stream = server.connection.run(_ENTRY, task)
         try:
-            process.join(seconds)
-            late = process.is_alive()
+            late = _listen(stream, heard, time.monotonic() + seconds)
         finally:
-            _end(process)
-            _running.discard(process)
-        records, done = _read(results, set(bundle.points))
-        said = _tail(log)
-    if done:
-        return "graded", "", records
-    if late:
-        return "timeout", f"did not finish within {seconds:g} s", records
-    if process.exitcode == _NO_FORK_SERVER:
-        return "crashed", _ORPHANED, records
-    return "crashed", _why(process.exitcode or 0, said, records), records
+            stream.close()
+            server.connection.end(pid)
+        return heard, late
+    except ServerLost:
+        return heard, False
+    finally:
+        remove(scratch)
 
 
-def _end(process: BaseProcess) -> None:
-    """Kill the worker, if it still runs, and what it started that has not left its session."""
-    if process.pid is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.join()
+def _server(bundle: Bundle) -> Server:
+    """A fork server that has loaded what this bundle's release imports."""
+    modules = (*_WARM, *_imported(bundle.cells))
+    with _starting:
+        server = _servers.get(modules)
+        if server is None or not server.alive():
+            server = _servers[modules] = Server.start(modules)
+        return server
 
 
-def _warm() -> ForkServerContext:
-    """Processes that are forked from one that has torch, IPython and Otter loaded already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gradekit.grade.worker"])
-    return context
+def _imported(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The modules that the instructor's own cells import at their top: to be loaded once, and not for each."""
+    found: dict[str, None] = {}
+    for cell in cells:
+        with contextlib.suppress(SyntaxError):
+            for node in ast.parse(cell["source"]).body if cell["kind"] == "given" else []:
+                if isinstance(node, ast.Import):
+                    found.update(dict.fromkeys(alias.name for alias in node.names))
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    found[node.module] = None
+    return list(found)
 
 
-def _read(results: BinaryIO, questions: set[str]) -> tuple[dict[str, Any], bool]:
-    """Question -> its last record, and whether the worker came to its end.
+def _listen(stream: socket.socket, heard: _Heard, deadline: float) -> bool:
+    """Take in what the judge says, until it hangs up; True if the time is up before that.
 
-    A line that is no record (cut short by a kill, or written by somebody else) is left out.
+    While it waits for others, who have a time of their own, no time passes.
     """
-    records: dict[str, Any] = {}
-    done = False
-    results.seek(0)
-    for line in results.read(_LARGEST_RECORD).decode("utf-8", "replace").splitlines():
+    rest, taken, since = b"", 0, 0.0
+    while (left := deadline - time.monotonic()) > 0 or heard.waits:
+        stream.settimeout(None if heard.waits else left)
         try:
-            record = json.loads(line)
-            if record.get("done"):
-                done = True
-            elif record["question"] in questions:
-                records[record["question"]] = [_case(case) for case in record["cases"]]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue
-    return records, done
+            data = stream.recv(2**16)
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+        taken += len(data)
+        if not data or taken > _LARGEST_RECORDS:
+            return False
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            waited = heard.waits
+            _hear(json.loads(line), heard)
+            if heard.waits and not waited:
+                since = time.monotonic()
+            elif waited and not heard.waits:
+                deadline += time.monotonic() - since
+    return True
 
 
-def _case(record: dict[str, Any]) -> CaseResult:
-    return CaseResult(
-        name=str(record["name"]),
-        points=float(record["points"]),
-        hidden=bool(record["hidden"]),
-        passed=record["passed"] is True,
-        message=str(record["message"]),
-        seconds=float(record["seconds"]),
-        evidence=tuple(item for item in record["evidence"] if isinstance(item, dict)),
-    )
+def _hear(record: dict[str, Any], heard: _Heard) -> None:
+    if "case" in record:
+        case = record["case"] | {"evidence": tuple(record["case"]["evidence"])}
+        heard.cases.setdefault(record["question"], []).append(CaseResult(**case))
+        if record["broke"]:
+            heard.broke.setdefault(record["question"], record["broke"])
+    elif "how" in record:
+        heard.broke.setdefault(record["broke"], record["how"])
+    elif "isolation" in record:
+        heard.isolation = record["isolation"]
+    elif "waits" in record:
+        heard.waits = record["waits"]
+    elif "stopped" in record:
+        heard.stopped = record["stopped"]
+    elif "done" in record:
+        heard.done, heard.round_trip_s = True, record["round_trip_s"]
 
 
-def _tail(log: BinaryIO) -> str:
-    """The last 4 KiB of what the process wrote below Python."""
-    size = log.seek(0, os.SEEK_END)
-    log.seek(max(0, size - 4096))
-    return log.read(4096).decode("utf-8", "replace").strip()
-
-
-def _why(code: int, said: str, records: dict[str, Any]) -> str:
-    after = f", after {list(records)[-1]}" if records else ", before any test"
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"the process was ended by {signal.Signals(-code).name}{after}"
-    last = f": {said.splitlines()[-1][:200]}" if said and code else ""
-    return f"the process ended by itself with exit code {code}{after}{last}"
-
-
-def _questions(bundle: Bundle, records: dict[str, Any]) -> tuple[QuestionResult, ...]:
-    return tuple(
-        QuestionResult(name, possible, tuple(records.get(name, ()))) for name, possible in bundle.points.items()
-    )
+def _said(heard: _Heard, late: bool, seconds: float) -> tuple[Status, str]:
+    """Status and note: whether a person should look, though every question that could be graded was."""
+    if late:
+        return "timeout", f"did not finish within {seconds:g} s"
+    how = "; ".join(f"{question or 'a cell of no question'}: {text}" for question, text in heard.broke.items())[:300]
+    if heard.stopped:
+        return "crashed", f"grading stopped: {heard.stopped}" + (f" ({how})" if how else "")
+    if not heard.done:
+        return "crashed", "the judge was killed, three times"
+    if how:
+        only_late = all("did not finish in time" in text for text in heard.broke.values())
+        return ("timeout" if only_late else "crashed"), how
+    return "graded", ""
 
 
 def _machine() -> dict[str, Any]:
@@ -181,3 +234,7 @@ def _machine() -> dict[str, Any]:
     from gradekit import __version__
 
     return {"python": platform.python_version(), "system": platform.platform(terse=True), "gradekit": __version__}
+
+
+def _questions(bundle: Bundle, cases: Mapping[str, Sequence[CaseResult]]) -> tuple[QuestionResult, ...]:
+    return tuple(QuestionResult(name, possible, tuple(cases.get(name, ()))) for name, possible in bundle.points.items())

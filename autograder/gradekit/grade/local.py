@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from gradekit.grade.bundle import Bundle
-from gradekit.grade.engine import grade_submission
+from gradekit.grade.inprocess import run_notebook
 from gradekit.grade.result import Result
 from gradekit.grade.submission import Submission
 from gradekit.problem import Problem, UsageProblem
@@ -41,8 +41,8 @@ def check_notebook(notebook: Path, questions: list[str], *, seconds: float) -> R
         shutil.copytree(notebook.parent, folder / "files", ignore=beside)
         points = {name: _points(path) for name, path in chosen.items()}
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in chosen.values())).hexdigest()
-        bundle = Bundle("", points, folder, digest)
-        return grade_submission(bundle, Submission(notebook.stem, notebook), seconds=seconds, threads=2)
+        bundle = Bundle("", points, folder, digest, ())
+        return run_notebook(bundle, Submission(notebook.stem, notebook), seconds=seconds, threads=2)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

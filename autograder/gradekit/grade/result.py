@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-__all__ = ["CaseResult", "QuestionResult", "Result", "Status"]
+__all__ = ["CaseResult", "QuestionResult", "Result", "Status", "merge"]
 
 Status = Literal["graded", "timeout", "crashed", "invalid"]
 
@@ -55,6 +58,23 @@ class Result:
     def possible(self) -> float:
         return round(sum(question.possible for question in self.questions), 6)
 
+    def to_json(self) -> str:
+        """Every field, as one line of JSON; numbers that are not finite as NaN and Infinity, as Python reads them."""
+        questions = [{**vars(q), "cases": [vars(case) for case in q.cases]} for q in self.questions]
+        return json.dumps({**vars(self), "questions": questions}, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """What `to_json` wrote. ValueError if it is anything else; a field that it lacks has its default."""
+        try:
+            fields = json.loads(text)
+            questions = tuple(
+                QuestionResult(**{**q, "cases": tuple(_case(case) for case in q["cases"])}) for q in fields["questions"]
+            )
+            return cls(**{**fields, "questions": questions})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"is not a result: {error}") from error
+
     def to_gradescope(self) -> dict[str, Any]:
         """The results.json of a Gradescope autograder; the kit's own facts stand under `extra_data`."""
         tests = [
@@ -84,3 +104,66 @@ class Result:
                 "machine": self.machine,
             },
         }
+
+
+def merge(old: Result, new: Result, questions: Collection[str]) -> Result:
+    """`old` with `questions` as they came out in `new`; both are of one submission.
+
+    A `note` is read as remarks, joined with "; ", each of which may begin with the question that it is about: "q2:
+    ended by SIGSEGV; q4: did not finish within 60 s". A remark on a question goes where the question goes: those of
+    `old` stay for the questions that stay, those of `new` come with the questions that come. A remark on no question
+    is about the whole: it comes from `new`, and one of `old` stays until every question is replaced.
+    The status is `new`'s where something went wrong and one of its remarks came along; else `old`'s for as long as one
+    of its remarks stays; else "graded". So a crash in q2 outlives a fresh q3, and ends with a fresh q2.
+    A submission that is "invalid" now has no fresh questions: `new` is returned as it is.
+    `seconds` is the sum of both. `machine` is `new`'s; where `old`'s was another it stands below "others_graded_on".
+    ValueError where `new` lacks one of `questions`, or is of another submission.
+    """
+    if old.submission != new.submission:
+        raise ValueError(f"expected two results of {old.submission!r}, got one of {new.submission!r}")
+    if new.status == "invalid":
+        return new
+    fresh = {question.name: question for question in new.questions if question.name in questions}
+    if missing := sorted(set(questions) - set(fresh)):
+        raise ValueError(f"the new result of {new.submission!r} lacks {', '.join(missing)}")
+    merged = tuple(fresh.get(question.name, question) for question in old.questions)
+    known = {question.name for question in old.questions}
+    merged += tuple(question for name, question in fresh.items() if name not in known)
+    stay = [
+        text
+        for about, text in _remarks(old)
+        if (about not in questions if about else not known <= set(questions))  # "" is about the whole
+    ]
+    come = [text for about, text in _remarks(new) if not about or about in questions]
+    status: Status = new.status if come and new.status != "graded" else old.status if stay else "graded"
+    machine = new.machine
+    before = {name: fact for name, fact in old.machine.items() if name != "others_graded_on"}
+    if before != {name: fact for name, fact in machine.items() if name != "others_graded_on"}:
+        machine = {**machine, "others_graded_on": before}
+    return replace(
+        old,
+        status=status,
+        questions=merged,
+        note="; ".join(text for text in dict.fromkeys([*stay, *come]) if text),
+        seconds=old.seconds + new.seconds,
+        machine=machine,
+    )
+
+
+def _remarks(result: Result) -> list[tuple[str, str]]:
+    """(the question that it is about, or "" for the whole; the remark) for each remark in the note."""
+    if not result.note:
+        return [("", "")] if result.status != "graded" else []  # something went wrong, of which nothing is said
+    names = "|".join(re.escape(question.name) for question in result.questions)
+    if not names:
+        return [("", result.note)]
+    starts = re.compile(rf"({names}): ")
+    remarks = []
+    for text in re.split(rf"; (?=(?:{names}): )", result.note):
+        start = starts.match(text)
+        remarks.append((start[1] if start else "", text))
+    return remarks
+
+
+def _case(fields: dict[str, Any]) -> CaseResult:
+    return CaseResult(**{**fields, "evidence": tuple(fields["evidence"])})

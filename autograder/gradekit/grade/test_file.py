@@ -16,7 +16,7 @@ from gradekit.check import evidence
 from gradekit.grade.result import CaseResult
 from gradekit.problem import Problem
 
-__all__ = ["read_test_file", "run_test_file"]
+__all__ = ["read_test_file", "run_test_case", "run_test_file"]
 
 
 def read_test_file(path: Path) -> TestFile:
@@ -30,15 +30,16 @@ def read_test_file(path: Path) -> TestFile:
 def run_test_file(file: TestFile, namespace: Mapping[str, Any]) -> Iterator[CaseResult]:
     """Run the cases of `file` against a student's namespace, one by one."""
     for case in file.test_cases:
-        yield _run(case, namespace)
+        yield run_test_case(case, namespace)
 
 
-def _run(case: TestCase, namespace: Mapping[str, Any]) -> CaseResult:
+def run_test_case(case: TestCase, env: Any) -> CaseResult:
+    """Run one case. `env` is what its test gets: a student's namespace, or a subject that stands for one."""
     started = time.perf_counter()
     passed, message = True, ""
     with evidence.collect() as gathered:
         try:
-            case.body.call_func(namespace)
+            case.body.call_func(env)
         except AssertionError as failure:  # CheckFailed is one
             passed, message = False, str(failure) or "the check failed"
         except Exception as error:

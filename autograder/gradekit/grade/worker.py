@@ -21,7 +21,7 @@ os.environ["MPLBACKEND"] = "Agg"  # before matplotlib is imported: there is no s
 import IPython.core.completer  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
 import sklearn.datasets  # noqa: F401
-import torch._dynamo  # noqa: F401  (the first optimizer imports it, which takes four seconds)
+import torch._dynamo
 import torch.utils.flop_counter  # noqa: F401
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config

@@ -27,16 +27,19 @@ class Limit:
     peers: str = ""
 
 
-def limits(solution: Result, mutants: Mapping[str, Result], peers: Mapping[str, str]) -> list[Limit]:
+def limits(solution: Result, mutants: Mapping[str, Result], peers: Mapping[str, tuple[str, str]]) -> list[Limit]:
     """Every figure of the solution that has a limit, and the mutant that is furthest off on the same test case.
 
-    peers: mutant -> what its figures stand for in the table (`Mutant.peer`), rather than for a wrong answer.
+    peers: mutant -> the question that it is about, and what its figures there stand for in the table (`Mutant.peer`)
+    rather than for a wrong answer.
     """
     found = []
     for key, data in _measured(solution):
         every = [(_value(d), name) for name, result in mutants.items() for k, d in _measured(result) if k == key]
         others = [(value, name) for value, name in every if name not in peers]
-        beside = ", ".join(f"{peers[name]} {value:.2g}" for value, name in every if name in peers)
+        beside = ", ".join(
+            f"{peers[name][1]} {value:.2g}" for value, name in every if name in peers and peers[name][0] == key[0]
+        )
         worst = max(others, default=None) if "ratio" in data else min(others, default=None)
         if "ratio" in data:
             limit, shown = f"{data['limit']:g} x", f"{data['ratio']:.2g}"

@@ -14,6 +14,7 @@ import nbformat
 from gradekit.course import Week
 from gradekit.grade.batch import grade_batch
 from gradekit.grade.bundle import open_bundle
+from gradekit.grade.engine import Terms
 from gradekit.grade.result import Result
 from gradekit.grade.submission import Submission
 from gradekit.verify.apply import apply, read_variants
@@ -97,7 +98,7 @@ def verify_week(
         _repeats(graded, repeats),
         *_idle_tests(results["solution"], [results[mutant.name] for mutant in mutants]),
     ]
-    peers = {mutant.name: mutant.peer for mutant in mutants if mutant.peer}
+    peers = {mutant.name: (mutant.question, mutant.peer) for mutant in mutants if mutant.peer}
     found = limits(results["solution"], {mutant.name: results[mutant.name] for mutant in mutants}, peers)
     return Verification(week.slug, tuple(findings), tuple(found), results)
 
@@ -150,7 +151,7 @@ def _grade(
             submissions.append(Submission(f"solution, grading {number}", submissions[0].path))
         on_start(len(submissions))
         with open_bundle(week.bundle) as bundle:
-            return grade_batch(bundle, submissions, jobs=jobs, seconds=seconds, on_result=on_result)
+            return grade_batch(bundle, submissions, jobs=jobs, terms=Terms(seconds), on_result=on_result)
 
 
 def _failed(result: Result, question: str) -> list[str]:
@@ -178,7 +179,9 @@ def _full_marks(kind: Kind, result: Result, variant: Variant | None = None) -> F
 
 
 def _inputs(solution: Result) -> Finding:
-    """Inputs for which a plainly wrong answer would pass (the accuracy checks say so in their evidence)."""
+    """Inputs that tell too little: a plainly wrong answer would pass, or the reference is too quick to be timed (the
+    checks say so in their evidence).
+    """
     blind = [
         f"{question.name}: {case.name!r}: {text}"
         for question in solution.questions
@@ -186,7 +189,7 @@ def _inputs(solution: Result) -> Finding:
         for evidence in case.evidence
         for text in evidence["data"].get("blind", ())
     ]
-    outcome = "tell zeros, a sign, 5 % and a shift from right" if not blind else "let wrong answers pass"
+    outcome = "tell zeros, a sign, 5 % and a shift from right" if not blind else "tell too little"
     return Finding("inputs", "inputs", "", outcome, tuple(blind))
 
 

@@ -1,6 +1,5 @@
-"""Grade one submission with Otter: what run_autograder calls inside the container."""
+"""Grade one submission: what run_autograder calls inside the container. A judge writes the results, nobody else."""
 
-from otter.run.run_autograder import main
+import runpy
 
-if __name__ == "__main__":
-    main("/autograder")
+runpy.run_module("gradekit.grade.container", run_name="__main__")
