@@ -323,7 +323,7 @@ hidden: true
 # first 4.1, gathering by index 4.7, FFT 7.8, a loop over output pixels 35; torch's own convolution 0.75.
 # GPU: not measured. Its limits allow for the three times as many copies that im2col makes; tighten them with figures.
 def timed_convolution(rng, device):
-    n, c, o, size = (64, 32, 64, 56) if device == "cuda" else (8, 16, 32, 48)
+    n, c, o, size = (64, 32, 64, 56) if device == "cuda" else (16, 16, 32, 48)
     return {
         "x": check.normal(rng, n, c, size, size, device=device),
         "w": check.normal(rng, o, c, 3, 3, device=device),
@@ -666,7 +666,7 @@ hidden: true
 # torch's own gradients 0.75.
 # GPU: not measured, as in q1.
 def timed_gradients(rng, device):
-    n, c, o, size = (64, 32, 64, 56) if device == "cuda" else (4, 16, 32, 48)
+    n, c, o, size = (64, 32, 64, 56) if device == "cuda" else (8, 16, 32, 48)
     case = upstream_case(rng, device, (n, c, size, size), (o, c, 3, 3), 1, 1)
     return case
 
@@ -965,7 +965,7 @@ hidden: true
 # torch's own pooling, forwards and backwards, 1.4.
 # GPU: not measured.
 def timed_pools(rng, device):
-    n, c = (32, 64) if device == "cuda" else (8, 16)
+    n, c = (32, 64) if device == "cuda" else (24, 16)
     case = pool_case(rng, device, (n, c, 47, 49), 3, 2)
     # no two values alike, which among so many drawn ones there would be now and then: ties have a test of their own
     count = case["x"].numel()
