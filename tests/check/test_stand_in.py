@@ -43,16 +43,9 @@ def measure(reference, trip):
     return found[0].data
 
 
-def test_a_reference_that_takes_fifty_times_the_way_is_large_enough(reference):
-    data = measure(reference, 15e-6)
-    assert data["round_trip_s"] == 15e-6
-    assert "blind" not in data
-
-
-def test_a_reference_that_is_too_quick_to_be_timed_is_told_to_verify(reference):
-    data = measure(reference, 50e-6)
-    (said,) = data["blind"]
-    assert said.startswith("the reference takes 1 ms, of which the way to the worker and back (50 µs) is more than 2%")
+def test_the_way_there_and_back_stands_in_the_evidence(reference):
+    assert measure(reference, 15e-6)["round_trip_s"] == 15e-6
+    assert "round_trip_s" not in measure(reference, 0.0)
 
 
 def test_only_modules_have_a_stand_in_and_only_inside(reference):
