@@ -318,13 +318,21 @@ def nbgrader(material: Material, root: Path, names: Sequence[str]) -> Lane:
 
 @contextlib.contextmanager
 def unpacked(bundle: Path, folder: Path) -> Iterator[Path]:
-    """A bundle in `folder`; inside, its test files find `reference`."""
+    """A bundle in `folder`; inside, its test files find its own `reference`, and none that was imported before."""
+
+    def taken() -> dict[str, Any]:
+        names = [name for name in sys.modules if name.partition(".")[0] == "reference"]
+        return {name: sys.modules.pop(name) for name in names}
+
     shutil.unpack_archive(bundle, folder)
+    before = taken()
     sys.path.insert(0, str(folder / "files"))
     try:
         yield folder
     finally:
         sys.path.remove(str(folder / "files"))
+        taken()
+        sys.modules.update(before)
 
 
 def graded_by_nbgrader(notebook: Any, tests: Path) -> tuple[Any, dict[str, str]]:

@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,19 @@ def test_three_submissions_through_the_kit_have_what_their_answers_are_worth(
     assert len(lane.each) == 3
     assert min(lane.each) > 0
     assert throughput.stored(next(tmp_path.glob("kit-*")) / "results.sqlite") == 3
+
+
+def test_a_bundles_reference_is_its_own_whatever_was_imported_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    material = throughput.prepare(tmp_path, 1)
+    other = types.ModuleType("reference")
+    monkeypatch.setitem(sys.modules, "reference", other)
+    with throughput.unpacked(material.bundle, tmp_path / "opened"):
+        import reference
+
+        assert str(reference.__path__[0]).startswith(str(tmp_path))
+    assert sys.modules["reference"] is other
 
 
 def test_nbgraders_cells_are_worth_the_same_points(tmp_path: Path) -> None:

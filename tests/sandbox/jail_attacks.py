@@ -59,7 +59,7 @@ def read_the_tests(at):
 
 
 def read_the_bundles(at):
-    return os.listdir(REPOSITORY / "autograder")
+    return os.listdir(REPOSITORY / "autograder" / "bundles")
 
 
 def look_around(at):

@@ -46,6 +46,7 @@ def outcome(tmp_path_factory):
         with open(shared / f"jail-{place}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not stored.exists():
+                (jail_attacks.REPOSITORY / "autograder" / "bundles").mkdir(exist_ok=True)  # as `gradekit build` does
                 fonts.mkdir(exist_ok=True)
                 fonts.chmod(0o777)
                 ran = subprocess.run(
