@@ -1,6 +1,6 @@
 """Wrong and right answers to week 5, and what must happen to each."""
 
-from gradekit.verify import Alternate, Mutant
+from gradekit.verify import Alternate, Equivalent, Mutant
 
 # Test cases of q1 to q3, by what a kind of mistake reaches.
 SMALL = ("a 3 x 3*",)
@@ -47,7 +47,10 @@ MUTANTS = [
         "only for square images",
         question="q1",
         why="all images of the lecture are square",
-        fails={"q1": ("the output size*", "images, filters*", "float64 in*", "how the inputs*")},
+        fails={
+            "q1": ("the output size*", "images, filters*", "float64 in*", "how the inputs*"),
+            "q4": "both Functions*",
+        },
         replace={"w_out = (width + 2 * padding - kw) // stride + 1": "w_out = h_out"},
     ),
     Mutant(
@@ -196,7 +199,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
         "stride ignored in dx",
         question="q2",
         why="right for stride 1, which is what one tries",
-        fails={"q2": (*SMALL, "dx is the transpose*", "dx, dw and db*", "float64 in*")},
+        fails={"q2": (*SMALL, "dx is the transpose*", "dx, dw and db*", "float64 in*"), "q4": "both Functions*"},
         replace={"dpadded[:, :, rows, columns] +=": "dpadded[:, :, k : k + h_out, m : m + w_out] +="},
     ),
     Mutant(
@@ -217,7 +220,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
         "rows that no window reaches",
         question="q2",
         why="the size of dx is worked out from dout, and what is left over at the edge is lost",
-        fails={"q2": ("dx, dw and db*", "float64 in*")},
+        fails={"q2": ("dx, dw and db*", "float64 in*"), "q4": "both Functions*"},
         replace={
             "dpadded = torch.zeros_like(padded)": (
                 "dpadded = x.new_zeros(n, c, (h_out - 1) * stride + kh, (w_out - 1) * stride + kw)"
@@ -259,7 +262,10 @@ def conv2d(x, w, b=None, stride=1, padding=0):
         "dw 5 % off",
         question="q2",
         why="what a tolerance that is too generous lets pass, and a network trains in spite of it",
-        fails={"q2": (*SMALL, "dw is the transpose*", *Q2_VALUES), "q4": "the gradient of the loss*"},
+        fails={
+            "q2": (*SMALL, "dw is the transpose*", *Q2_VALUES),
+            "q4": ("the gradient of the loss*", "both Functions*"),
+        },
         replace={"return dx, dw, db": "return dx, 1.05 * dw, db"},
     ),
     Mutant(
@@ -363,7 +369,8 @@ def conv2d_backward(dout, x, w, stride=1, padding=0):
                 "where values are equal*",
                 "how dout*",
                 "speed*",
-            )
+            ),
+            "q4": "both Functions*",
         },
         replace={"dx[:, :, rows, columns] += given": "dx[:, :, rows, columns] = given"},
     ),
@@ -404,7 +411,7 @@ def conv2d_backward(dout, x, w, stride=1, padding=0):
         "the maximum starts at zero",
         question="q3",
         why="a running maximum that begins with zeros: right after a ReLU, and nowhere else",
-        fails={"q3": ("a 4 x 4 image*", "the sum of the gradient*", *Q3_VALUES), "q4": "memory*"},
+        fails={"q3": ("a 4 x 4 image*", "the sum of the gradient*", *Q3_VALUES), "q4": ("memory*", "both Functions*")},
         replace={"torch.stack(views).amax(0)": "torch.stack(views).amax(0).clamp(min=0)"},
     ),
     Mutant(
@@ -419,7 +426,8 @@ def conv2d_backward(dout, x, w, stride=1, padding=0):
                 "sizes are rounded down*",
                 "where values are equal*",
                 *Q3_VALUES,
-            )
+            ),
+            "q4": "both Functions*",
         },
         replace={
             "        for k in range(size)\n        for m in range(size)\n    ]": (
@@ -560,7 +568,13 @@ def max_pool2d_backward(dout, x, size, stride):
         question="q4",
         why="w stands before x in the formula",
         fails={
-            "q4": ("the gradient of the loss*", "training lowers*", "the network convolves*", "the trained network*")
+            "q4": (
+                "the gradient of the loss*",
+                "both Functions*",
+                "training lowers*",
+                "the network convolves*",
+                "the trained network*",
+            )
         },
         replace={"return dx, dw, db, None, None": "return dw, dx, db, None, None"},
     ),
@@ -572,10 +586,28 @@ def max_pool2d_backward(dout, x, size, stride):
         replace={"return dx, dw, db, None, None": "return dx, 0 * dw, 0 * db, None, None"},
     ),
     Mutant(
+        "stride and padding swapped on the way back",
+        question="q4",
+        why="two numbers in a row, both of them 1 in the network",
+        fails={"q4": "both Functions agree*"},
+        replace={
+            "conv2d_backward(dout, x, w, ctx.stride, ctx.padding)": (
+                "conv2d_backward(dout, x, w, ctx.padding, ctx.stride)"
+            )
+        },
+    ),
+    Mutant(
+        "the sum of the losses",
+        question="q4",
+        why="they fall just the same",
+        fails={"q4": "the losses are*"},
+        replace={"losses.append(total / len(images))": "losses.append(total)"},
+    ),
+    Mutant(
         "train returns the last loss alone",
         question="q4",
         why="the last one is what one looks at",
-        fails={"q4": "training lowers*"},
+        fails={"q4": ("training lowers*", "the losses are*")},
         replace={"return losses": "return losses[-1]"},
     ),
     Mutant(
@@ -881,4 +913,54 @@ def input_gradient(model, x, label):
     return image.grad
 """,
     ),
+]
+
+# Of what `gradekit verify` makes of the solution by itself.
+CAUGHT_AT_LEAST = 0.95
+EQUIVALENT = [
+    Equivalent(
+        "q1",
+        why="the columns of the last window end before these zeros, which are never read",
+        replace={"c, h + 2 *": "c, h + 3 *", ", width + 2 *": ", width + 3 *"},
+    ),
+    Equivalent(
+        "q1", why="in a new tensor one pixel further is one number further", replace={"of_w * stride": "stride"}
+    ),
+    Equivalent(
+        "q2",
+        why="as in q1; and what is added to dpadded there is cut off again",
+        replace={"c, h + 2 *": "c, h + 3 *", ", width + 2 *": ", width + 3 *"},
+    ),
+    Equivalent("q2", why="a sum over the same dimensions", replace={"(0, 2, 3)": ("(2, 0, 3)", "(0, 3, 2)")}),
+    Equivalent(
+        "q4",
+        why="the network is free: all of these read digits as well",
+        replace={
+            "nn.Sequential(Conv(1, 16, 3, padding=1), nn.ReLU()": "nn.Sequential(nn.ReLU(), Conv(1, 16, 3, padding=1)",
+            "nn.ReLU(), Pool(2), Conv": "Pool(2), nn.ReLU(), Conv",
+            "Pool(2), Conv(16, 32, 3, padding=1)": "Conv(16, 32, 3, padding=1), Pool(2)",
+            "Conv(16, 32, 3, padding=1), nn.ReLU()": "nn.ReLU(), Conv(16, 32, 3, padding=1)",
+            "nn.ReLU(), Pool(2), nn.Flatten": "Pool(2), nn.ReLU(), nn.Flatten",
+            "16, 3, padding=1": ("16, 2, padding=1", "16, 3, padding=2"),
+            "32, 3, padding": "32, 2, padding",
+        },
+    ),
+    Equivalent(
+        "q4",
+        why="the learning rate is free, as long as the network learns to read: no schedule fails for certain",
+        replace={
+            "group['lr'] = lr * (1 - epoch / epochs)": "pass",
+            "lr * (1 - epoch / epochs)": ("lr", "lr * 1", "lr * (epoch / epochs)"),
+            "(1 - epoch": ("(1 + epoch", "(2 - epoch"),
+        },
+    ),
+    Equivalent("q4", why="each epoch sets the learning rate itself", replace={"parameters(), lr=lr)": "parameters())"}),
+    Equivalent("q4", why="on a CPU everything is there already", replace={".to(images.device)": ""}),
+    Equivalent("q5", why="on a CPU everything is there already", replace={"len(x), device=x.device": "len(x)"}),
+    Equivalent(
+        "q5",
+        why="a copy, or a tensor cut from the graph: either alone keeps x as it was",
+        replace={"x.detach().clone()": ("x.clone()", "x.detach()")},
+    ),
+    Equivalent("q5", why="under no_grad there is no graph", replace={"output.detach().clone()": "output.clone()"}),
 ]

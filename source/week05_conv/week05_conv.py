@@ -1047,15 +1047,18 @@ def test_pool_top_speed(env):
 #
 # - 1, public: `SmallCNN` gives ten scores for each image, for a batch of any size, and has the filters of at least two
 #   `Conv` layers among its parameters.
-# - 3, public: the gradient of the loss, by autograd through your functions, agrees with differences of the loss itself
+# - 2, public: the gradient of the loss, by autograd through your functions, agrees with differences of the loss itself
 #   (in float64, along a random direction in the space of all parameters).
 # - 2, public: three epochs lower the loss on the training images by a fifth at least, and `train` returns three losses
 #   that fall.
+# - 1, hidden: `ConvFunction` and `PoolFunction` agree with the reference, there and back, for other strides and paddings
+#   than `SmallCNN` has.
+# - 1, hidden: the losses that `train` returns are right: at `lr=0` nothing is learned, so each epoch has the same one.
 # - 2, hidden: while your network trains, `conv2d`, `conv2d_backward`, `max_pool2d` and `max_pool2d_backward` run, and no
 #   built-in convolution, `unfold` or pooling does.
 # - 1, hidden: what a `ConvFunction` and the `PoolFunction` after it keep in memory for the way back is at most 3 times
 #   what the reference keeps. Their inputs and the filters are there anyway and do not count; copies of every window do.
-# - 6, hidden: with the default values of your `train`, the network reads digits that it has never seen. Three runs, each
+# - 5, hidden: with the default values of your `train`, the network reads digits that it has never seen. Three runs, each
 #   with another split of the 1,797 images into 1,437 to train and 360 to test and with other random numbers: the mean of
 #   the three accuracies minus their standard deviation is at least **95 %**, and each run takes at most **30 s**.
 #   For orientation: the network above reaches 98.2 % on average (with a standard deviation of 0.7 % over many
@@ -1224,7 +1227,7 @@ def test_scores(env):
 
 # %%
 """ # BEGIN TEST CONFIG
-points: 3
+points: 2
 """ # END TEST CONFIG
 def slope_and_difference(SmallCNN, images, labels):
     model = SmallCNN().double().eval()
@@ -1284,6 +1287,57 @@ def test_training(env):
 
 # %%
 """ # BEGIN TEST CONFIG
+hidden: true
+""" # END TEST CONFIG
+from reference import week05_conv as reference
+
+# %%
+""" # BEGIN TEST CONFIG
+points: 1
+hidden: true
+""" # END TEST CONFIG
+def there_and_back(ConvFunction, PoolFunction, x, w, b, dout, stride, padding, size, step):
+    x, w, b = (tensor.detach().clone().requires_grad_() for tensor in (x, w, b))
+    y = PoolFunction.apply(ConvFunction.apply(x, w, b, stride, padding), size, step)
+    return y, *torch.autograd.grad(y, (x, w, b), dout)
+
+
+def strided_inputs(rng, device):
+    for stride, padding, size, step, shape in ((2, 1, 3, 1, (3, 2)), (1, 2, 2, 3, (4, 3)), (3, 0, 2, 1, (2, 1))):
+        shapes = {"x": (2, 3, 9, 7), "w": (4, 3, 3, 3), "b": (4,), "dout": (2, 4, *shape)}
+        drawn = {name: check.normal(rng, *shape, device=device) for name, shape in shapes.items()}
+        yield drawn | {"stride": stride, "padding": padding, "size": size, "step": step}
+
+
+def test_functions(env):
+    """both Functions agree with the reference for other strides and paddings, there and back"""
+    check.accuracy(there_and_back, env, reference, strided_inputs)
+
+# %%
+""" # BEGIN TEST CONFIG
+points: 1
+hidden: true
+""" # END TEST CONFIG
+def losses_at_rest(train, images, labels, w):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10, bias=False)).to(images.device)
+    with torch.no_grad():
+        model[1].weight.copy_(w)
+    losses = train(model, (images, labels), epochs=2, batch_size=32, lr=0.0)
+    return [float(loss) for loss in losses], all(isinstance(loss, float) for loss in losses)
+
+
+def test_losses(env):
+    """the losses are the means that they should be, as floats"""
+    numbers = torch.Generator().manual_seed(0)
+    images, w = torch.rand(64, 1, 8, 8, generator=numbers), torch.randn(10, 64, generator=numbers)
+    labels = torch.randint(10, (64,), generator=numbers)
+    losses, floats = check.run(losses_at_rest, env, images=images, labels=labels, w=w)
+    loss = torch.nn.functional.cross_entropy(images.double().flatten(1) @ w.double().T, labels).item()
+    check.close(torch.tensor(losses), torch.tensor([loss, loss]), what="the losses of two epochs at lr=0", ulps=4096)
+    check.close(floats, True, what="whether all of them are floats")
+
+# %%
+""" # BEGIN TEST CONFIG
 points: 2
 hidden: true
 """ # END TEST CONFIG
@@ -1312,9 +1366,6 @@ hidden: true
 """ # END TEST CONFIG
 # The reference keeps the convolution's output (147 kB here), from which pooling finds its winners again. Keeping x with
 # its padding as well is 2.2 times that, all windows of x 10 times.
-from reference import week05_conv as reference
-
-
 def there(ConvFunction, PoolFunction, x, w, b):
     return PoolFunction.apply(ConvFunction.apply(x, w, b, 1, 1), 2, 2)
 
@@ -1331,7 +1382,7 @@ def test_what_is_kept(env):
 
 # %%
 """ # BEGIN TEST CONFIG
-points: 6
+points: 5
 hidden: true
 """ # END TEST CONFIG
 def read_digits(SmallCNN, train, x_train, y_train, x_test):
@@ -1614,6 +1665,7 @@ def traces(feature_maps, input_gradient, x):
         raised = True
     return {
         "layers": layers,
+        "layers of a model that is itself a layer": len(feature_maps(nn.ReLU(), x)),
         "shape": tuple(gradient.shape),
         "an error of the model's reaches the caller": raised,
         "hooks left": sum(len(m._forward_hooks) for m in model.modules()),

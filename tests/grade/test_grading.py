@@ -255,3 +255,26 @@ def test_students_are_told_what_is_missing(tmp_path: Path, built_week: Week) -> 
         check_notebook(tmp_path / "a.ipynb", [], seconds=9)
     with pytest.raises(UsageProblem, match="no question 'q9'"):
         check_notebook(built_week.release / built_week.notebook_name, ["q9"], seconds=9)
+
+
+def test_a_question_is_tested_until_it_was_seen_to_fail_enough(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    notebook = answer(
+        answer(solution, "q1", "def double(x):\n    return x + 7"), "q2", "def halve(x):\n    return x + 7"
+    )
+    nbformat.write(notebook, tmp_path / "ada.ipynb")
+
+    def tested(**enough: tuple[str, ...]) -> dict[str, int]:
+        result = grade_submission(bundle, Submission("ada", tmp_path / "ada.ipynb"), Terms(enough=enough))
+        assert result.status == "graded"
+        return {question.name: len(question.cases) for question in result.questions}
+
+    assert tested() == {"q1": 2, "q2": 2}
+    assert tested(q1=("*",)) == {"q1": 1, "q2": 2}
+    assert tested(q2=("halves two",)) == {"q1": 2, "q2": 2}  # what is left matches nothing: it has more to say
+    assert tested(q2=("halves a*", "halves two")) == {"q1": 2, "q2": 2}  # neither is failed before the end
+
+
+def test_an_answer_that_fails_nothing_is_tested_whole(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    nbformat.write(solution, tmp_path / "ada.ipynb")
+    result = grade_submission(bundle, Submission("ada", tmp_path / "ada.ipynb"), Terms(enough={"q1": ("*",)}))
+    assert result.score == result.possible

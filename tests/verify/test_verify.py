@@ -13,7 +13,7 @@ from gradekit.course import Week
 from gradekit.grade.result import CaseResult, QuestionResult, Result
 from gradekit.problem import Problem
 from gradekit.verify import Alternate, Mutant
-from gradekit.verify.apply import read_variants
+from gradekit.verify.apply import read_equivalents, read_variants
 from gradekit.verify.busy import busy, cores
 from gradekit.verify.limits import limits
 from gradekit.verify.week import Verification, stress_week, verify_week
@@ -39,10 +39,22 @@ def test_a_sound_week_is_verified(week: Week) -> None:
     assert surprises(verification) == []
     assert verification.ok
     kinds = [finding.kind for finding in verification.findings]
-    assert kinds == ["solution", "inputs", "blank", *["mutant"] * 4, *["alternate"] * 2, "repeats", "tests"]
+    assert kinds == [
+        "solution",
+        "inputs",
+        "blank",
+        *["mutant"] * 4,
+        *["alternate"] * 2,
+        "automatic",
+        "repeats",
+        "tests",
+    ]
     assert verification.findings[0].score == "5/5"
     assert verification.findings[2].score == "0/5"
     assert verification.to_dict()["ok"] is True
+    automatic = next(finding for finding in verification.findings if finding.kind == "automatic")
+    assert automatic.score == "7/7"  # q1: forgotten, -, x alone; q2: /, x alone, 0.5 alone, 1.0
+    assert verification.survivors == ()
 
 
 def test_under_stress_right_answers_keep_full_marks(week: Week, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +128,60 @@ def test_all_that_is_off_is_told(week: Week) -> None:
         "mutant elsewhere: q2: also failed 'halves a tensor of four numbers'",
         "alternate wrong: q1: failed 'agrees with the reference on random tensors'",
     ]
+
+
+def test_an_automatic_mutant_that_no_test_catches_is_told(week: Week) -> None:
+    rewrite(week.source, "    doubled = x + x\n", "    doubled = x + x\n    unused = 3\n")
+    week.mutants.write_text(week.mutants.read_text() + "\nCAUGHT_AT_LEAST = 0.95\n")
+    verification = verify(week)
+    assert {mutation.before for mutation in verification.survivors} == {"unused = 3"}
+    assert len(verification.survivors) == 3
+    found = surprises(verification)
+    assert len(found) == 3
+    assert "automatic automatic: survived: q1 line 5, off by one: ' 3' -> ' 4'" in found
+
+
+def test_what_is_listed_as_equivalent_does_not_count(week: Week) -> None:
+    rewrite(week.source, "    doubled = x + x\n", "    doubled = x + x\n    unused = 3\n")
+    rewrite(week.mutants, "Alternate, Mutant\n", "Alternate, Equivalent, Mutant\n")
+    listed = (
+        "CAUGHT_AT_LEAST = 1.0\n"
+        "EQUIVALENT = [Equivalent('q1', why='w', replace={'unused = 3': ('pass', 'unused = 2')}), "
+        "Equivalent('q1', why='w', replace={'= 3': '= 4'}), Equivalent('q2', why='w', replace={'3': '4'})]\n"
+    )
+    week.mutants.write_text(week.mutants.read_text() + listed)
+    verification = verify(week)
+    assert verification.survivors == ()
+    assert surprises(verification) == ["automatic automatic: q2: no automatic mutant makes a change {'3': '4'}"]
+
+
+def test_a_mutant_is_graded_by_what_it_can_touch(week: Week) -> None:
+    build_week(week)
+    graded: dict[str, list[str]] = {}
+
+    def look(result: Result) -> None:
+        graded[result.submission] = [question.name for question in result.questions if question.cases]
+
+    verification = verify_week(week, jobs=2, repeats=1, seconds=120, on_result=look)
+    assert verification.ok
+    assert graded["solution"] == graded["blank"] == ["q1", "q2"]
+    assert graded["adds one"] == ["q1"]
+    assert graded["divides by four"] == ["q2"]
+    assert verification.results["adds one"].score == 3  # 1 of its own, and the solution's 2 for q2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("EQUIVALENT = [1]", "EQUIVALENT is not a list of Equivalent"),
+        ("CAUGHT_AT_LEAST = 95", "CAUGHT_AT_LEAST is 95"),
+        ("CAUGHT_AT_LEAST = 0.1", "CAUGHT_AT_LEAST is 0.1"),
+    ],
+)
+def test_a_list_of_equivalents_that_is_none_is_an_error(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "mutants.py").write_text(text)
+    with pytest.raises(Problem, match=says):
+        read_equivalents(tmp_path / "mutants.py", "mutants.py")
 
 
 def test_a_blank_that_passes_a_test_is_told(week: Week) -> None:

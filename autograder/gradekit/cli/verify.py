@@ -33,7 +33,7 @@ def verify(
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Gradings at once; 0: one a core.")] = 0,
     course: Annotated[Path | None, typer.Option(help="The course; by default the one around this folder.")] = None,
 ) -> None:
-    """Test the tests: solution, blank, every mutant and every alternate. Exit code 1 when anything is off.
+    """Test the tests: solution, blank, mutants (declared and automatic), alternates. Exit code 1 if anything is off.
 
     With --stress: does a busy machine cost a right answer points?
     """
@@ -100,3 +100,14 @@ def _show(verification: Verification) -> None:
         for row in rows:
             room.add_row(*(plain(row[index]) for index in shown))
         console.print(room)
+    if verification.survivors:
+        console.print(
+            "Automatic mutants that no test case catches: a test is missing, or they belong under EQUIVALENT."
+        )
+        alive = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in ("", "line", "mistake", "in place of", "stands"):
+            alive.add_column(column)
+        for mutation in verification.survivors:
+            old, new = mutation.difference
+            alive.add_row(mutation.question, str(mutation.line), mutation.operator, plain(old), plain(new))
+        console.print(alive)

@@ -20,11 +20,18 @@ def default_jobs() -> int:
 
 
 def grade_each(
-    bundle: Bundle, submissions: Sequence[Submission], *, jobs: int, terms: Terms
+    bundle: Bundle, submissions: Sequence[Submission], *, jobs: int, terms: Terms | Sequence[Terms]
 ) -> Iterator[tuple[int, Result]]:
-    """(number of the submission, its result) as each is ready; no result is kept here once it was handed out."""
+    """(number of the submission, its result) as each is ready; no result is kept here once it was handed out.
+
+    terms: the same for all, or those of each.
+    """
     pool = ThreadPoolExecutor(max_workers=max(1, jobs))
-    futures = {pool.submit(grade_submission, bundle, submission, terms): i for i, submission in enumerate(submissions)}
+    of_each = [terms] * len(submissions) if isinstance(terms, Terms) else terms
+    futures = {
+        pool.submit(grade_submission, bundle, submission, its): i
+        for i, (submission, its) in enumerate(zip(submissions, of_each, strict=True))
+    }
     try:
         for future in as_completed(tuple(futures)):
             i = futures.pop(future)
@@ -47,7 +54,7 @@ def grade_batch(
     submissions: Sequence[Submission],
     *,
     jobs: int,
-    terms: Terms,
+    terms: Terms | Sequence[Terms],
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
     """Results in the order of `submissions`; `on_result` is called for each as it is ready, in this thread."""

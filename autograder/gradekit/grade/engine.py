@@ -54,13 +54,16 @@ class Terms:
     """On what terms a submission is graded.
 
     seconds: for the whole of it; question_s: for the cells and tests of one question; questions: only these, all of
-    them if None; require: the least isolation (of `jail.LEVELS`) with which student code may run.
+    them if None; require: the least isolation (of `jail.LEVELS`) with which student code may run; enough: for some
+    questions, patterns of names of test cases (as in fnmatch). The rest of such a question is not tested once a failed
+    case was seen for each of its patterns and all that are left match one, so that they have no more to say.
     """
 
     seconds: float = 600.0
     question_s: float = 300.0
     questions: frozenset[str] | None = None
     require: str = "none"
+    enough: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 def grade_submission(bundle: Bundle, submission: Submission, terms: Terms) -> Result:
@@ -129,6 +132,7 @@ def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -
             "require": terms.require,
             "lease": str(bundle.folder / "timing.lock"),
             "memory_bytes": _MEMORY,
+            "enough": {question: list(patterns) for question, patterns in terms.enough.items()},
         }
         server = _server(bundle)
         pid, stream = server.connection.run(_ENTRY, task)

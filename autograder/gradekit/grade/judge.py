@@ -15,6 +15,7 @@ import sys
 import time
 import types
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Task:
 
     script: a file with the seed and the cells, see `cells.Script`; scratch: a folder for workers; questions: those to
     be tested; question_s: seconds that the cells and tests of one question may take, together; require: the least
-    isolation, of `jail.LEVELS`; lease: a file that is locked while something is timed.
+    isolation, of `jail.LEVELS`; lease: a file that is locked while something is timed; enough: see `engine.Terms`.
     """
 
     tests: str
@@ -51,6 +52,7 @@ class Task:
     require: str
     lease: str
     memory_bytes: int
+    enough: dict[str, list[str]]
 
 
 def judge(task: dict[str, Any], stream: socket.socket, spawner: socket.socket) -> None:
@@ -114,8 +116,10 @@ class _Judge:
         self._emit({"isolation": {"level": level, "layers": layers}})
         if short := short_of(level, layers, self._task.require):
             raise RuntimeError(short)
-        checked = []
+        checked: list[str] = []
         for index, cell in enumerate(self._cells):
+            if len(checked) == len(self._tests):  # nothing is left that the cells from here on could matter to
+                break
             if cell["kind"] == "check":
                 if cell["question"] in self._tests and cell["question"] not in checked:
                     checked.append(cell["question"])
@@ -156,7 +160,9 @@ class _Judge:
                 continue
 
     def _check(self, question: str) -> None:
-        for case in read_test_file(self._tests[question]).test_cases:
+        cases = read_test_file(self._tests[question]).test_cases
+        failed: list[str] = []
+        for number, case in enumerate(cases):
             with self._time_of(question) as given:
                 if given <= 0:
                     message = f"the {self._task.question_s:g} s that {question} has were used up before this test"
@@ -169,6 +175,17 @@ class _Judge:
             self._emit({"question": question, "case": dataclasses.asdict(result), "broke": lost})
             if lost:
                 self._revive()
+            failed += [] if result.passed else [result.name]
+            if self._enough(question, failed, [str(later.name) for later in cases[number + 1 :]]):
+                break
+
+    def _enough(self, question: str, failed: list[str], left: list[str]) -> bool:
+        patterns = self._task.enough.get(question)
+        return (
+            patterns is not None
+            and all(any(fnmatchcase(name, pattern) for name in failed) for pattern in patterns)
+            and all(any(fnmatchcase(name, pattern) for pattern in patterns) for name in left)
+        )
 
     @contextlib.contextmanager
     def _time_of(self, question: str) -> Iterator[float]:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gradekit.problem import Problem
-from gradekit.verify.variant import Alternate, Mutant, Variant
+from gradekit.verify.variant import Alternate, Equivalent, Mutant, Variant
 
-__all__ = ["apply", "read_variants"]
+__all__ = ["apply", "read_equivalents", "read_variants"]
+
+CAUGHT_AT_LEAST = 0.9
+"""The share of automatic mutants that the tests of a week must catch, where its mutants.py names no other."""
 
 
 def read_variants(path: Path, label: str) -> tuple[list[Mutant], list[Alternate]]:
@@ -31,6 +34,17 @@ def read_variants(path: Path, label: str) -> tuple[list[Mutant], list[Alternate]
         if names.count(name) > 1:
             raise Problem(f"two variants are named {name!r}", where=label)
     return mutants, alternates  # type: ignore[return-value]
+
+
+def read_equivalents(path: Path, label: str) -> tuple[list[Equivalent], float]:
+    """EQUIVALENT and CAUGHT_AT_LEAST of a week's mutants.py, both optional; Problem where they are something else."""
+    module = runpy.run_path(str(path))
+    equivalents, share = module.get("EQUIVALENT", []), module.get("CAUGHT_AT_LEAST", CAUGHT_AT_LEAST)
+    if not isinstance(equivalents, list) or not all(isinstance(item, Equivalent) for item in equivalents):
+        raise Problem("EQUIVALENT is not a list of Equivalent", where=label)
+    if not isinstance(share, float) or not 0.5 <= share <= 1:
+        raise Problem(f"CAUGHT_AT_LEAST is {share!r}", where=label, mend="give a share from 0.5 to 1.0")
+    return equivalents, share
 
 
 def apply(variant: Variant, solution: Any, label: str) -> Any:

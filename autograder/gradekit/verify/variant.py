@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-__all__ = ["Alternate", "Mutant", "Variant"]
+__all__ = ["Alternate", "Equivalent", "Mutant", "Variant"]
 
 
 @dataclass(frozen=True)
@@ -72,3 +72,34 @@ class Mutant(Variant):
             if not any(fnmatchcase(name, pattern) for pattern in patterns)
         ]
         return missed + extra
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """Automatic mutants that no test can tell from the solution, or none should: `why` says which, and why.
+
+    `replace` maps a piece of a statement to another, or to several; each pair by itself is a change. Pieces are quoted
+    as `gradekit verify` prints them (as `ast.unparse` writes them), with so much around them that they stand for
+    nothing else. Such mutants are not graded and do not count.
+    """
+
+    question: str
+    why: str
+    replace: Mapping[str, str | tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        if not self.why or not self.replace:
+            raise ValueError(f"{self.question!r}: an equivalent mutant has a change, and says why nothing can tell")
+
+    def makes(self, before: str, after: str) -> bool:
+        """Whether one of the changes, made at one place, turns the statement `before` into `after`."""
+        return any(
+            before[:place] + new + before[place + len(old) :] == after
+            for old, news in self.replace.items()
+            for new in ((news,) if isinstance(news, str) else news)
+            for place in _places(before, old)
+        )
+
+
+def _places(text: str, piece: str) -> list[int]:
+    return [i for i in range(len(text) - len(piece) + 1) if text.startswith(piece, i)]
