@@ -27,6 +27,7 @@ class Connection:
     """Requests and replies, one at a time; threads take turns."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self.answered = False  # whether anything was: until then the server has forked nothing
         self._socket = sock
         self._turn = threading.Lock()
 
@@ -71,6 +72,7 @@ class Connection:
                 raise ServerLost(f"the fork server does not answer: {error}") from error
         if not data:
             raise ServerLost("the fork server has ended")
+        self.answered = True
         reply = json.loads(data)
         if "error" in reply:
             raise RuntimeError(reply["error"])
@@ -107,6 +109,8 @@ class Server:
     def close(self) -> None:
         """End it and all that was forked from it."""
         self.connection.close()
+        if not self.connection.answered:  # it still imports, perhaps, and would hear of it only afterwards
+            self.process.kill()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:

@@ -198,11 +198,13 @@ def _die_with_parent() -> None:
 def main() -> NoReturn:
     """`python -m gradekit.sandbox.server DESCRIPTOR MODULE...`: import the modules, then serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    platform.processor()  # asks another program, once: a judge, which asks again, may start none
     os.environ["MPLBACKEND"] = "Agg"  # before matplotlib is imported: there is no screen
+    gc.disable()  # there is nothing to be found while everything is only made
     for name in sys.argv[2:]:
         with contextlib.suppress(ImportError):  # what an assignment imports may not be there: its cells will say so
             importlib.import_module(name)
-    platform.processor()  # asks another program, once: a judge, which asks again, may start none
+    gc.enable()
     serve(control)
 
 
