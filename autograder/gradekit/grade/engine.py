@@ -6,7 +6,6 @@ This is the seam: `grade_submission` is all that the rest of the kit knows of ho
 from __future__ import annotations
 
 import atexit
-import contextlib
 import dataclasses
 import json
 import socket
@@ -135,13 +134,13 @@ def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -
             "lease": str(bundle.folder / "timing.lock"),
             "memory_bytes": _MEMORY,
         }
-        server = _server(bundle)
-        pid, stream = server.connection.run(_ENTRY, task)
-        try:
-            late = _listen(stream, heard, time.monotonic() + seconds)
-        finally:
-            stream.close()
-            server.connection.end(pid)
+        with _server(bundle).connection.another() as connection:
+            pid, stream = connection.run(_ENTRY, task)
+            try:
+                late = _listen(stream, heard, time.monotonic() + seconds)
+            finally:
+                stream.close()
+                connection.end(pid)
         return heard, late
     except ServerLost:
         return heard, False
@@ -162,7 +161,7 @@ def _server(bundle: Bundle) -> Server:
 
 
 def _listen(stream: socket.socket, heard: _Heard, deadline: float) -> bool:
-    """Take in what the judge says, until it hangs up; True if the time is up before that.
+    """Take in what the judge says, until it is done or hangs up; True if the time is up before that.
 
     While it waits for others, who have a time of their own, no time passes.
     """
@@ -186,6 +185,8 @@ def _listen(stream: socket.socket, heard: _Heard, deadline: float) -> bool:
                 since = time.monotonic()
             elif waited and not heard.waits:
                 deadline += time.monotonic() - since
+        if heard.done:
+            return False
     return True
 
 

@@ -21,7 +21,7 @@ _ALWAYS = ("gradekit.sandbox.worker", "gradekit.grade.judge")
 
 _ON_MENTION = (
     # Optimizers, modes that see operators (as the checks that count have), checkpoints and `backward(dout)` import the
-    # compiler at their first use, with sympy: as long as torch itself. It is a guess: one that is wrong costs time only.
+    # compiler at their first use, with sympy, which takes as long as torch itself. A guess that is wrong costs time.
     (
         ("torch._dynamo", "torch.utils.flop_counter"),
         re.compile(
