@@ -228,7 +228,8 @@ class _Server:
                 child.due = now + KEEPER_S  # a keeper has so long to end its jail
             return
         child.given_up = min(child.given_up, now + GROUPS_S)
-        if child.jailed and not (jail.clear(child.pid) and not self._strays()) and now < child.given_up:
+        strays, cleared = self._strays(), not child.jailed or jail.clear(child.pid)
+        if (strays or not cleared) and now < child.given_up:
             return
         if any(other.owner is child for other in self._ending):
             return
@@ -252,7 +253,7 @@ class _Server:
             _close(child.handle)
 
     def _strays(self) -> bool:
-        """Kill what a keeper has left that was killed before it could end its jail; whether there was any."""
+        """Kill what is left of a child that has ended: of a keeper that was killed, say; whether there was any."""
         found = False
         with contextlib.suppress(OSError):
             for pid in map(int, Path("/proc/thread-self/children").read_text().split()):
