@@ -15,15 +15,17 @@ from typing import Any
 
 from gradekit.grade.bundle import Bundle
 
-__all__ = ["modules"]
+__all__ = ["COMPILER", "modules"]
 
 _ALWAYS = ("gradekit.sandbox.worker", "gradekit.grade.judge")
+
+COMPILER = ("torch._dynamo", "torch.utils.flop_counter")
 
 _ON_MENTION = (
     # Optimizers, modes that see operators (as the checks that count have), checkpoints and `backward(dout)` import the
     # compiler at their first use, with sympy, which takes as long as torch itself. A guess that is wrong costs time.
     (
-        ("torch._dynamo", "torch.utils.flop_counter"),
+        COMPILER,
         re.compile(
             r"\b(optim|compile|checkpoint|backward|grad|\w*Mode|rules|forbid|memory|counts|scaling|speed|outcome)\b"
         ),

@@ -163,8 +163,8 @@ class _Server:
                 _die_with_parent()
                 for other in [*self.connections, ours, spawning]:
                     other.close()
-                for child in self._ending:
-                    _close(child.handle)
+                for handle in [child.handle for child in self._ending if child.handle is not None]:
+                    os.close(handle)
                 self._selector.close()
                 module, _, name = entry.partition(":")
                 getattr(importlib.import_module(module), name)(task, theirs, spawner)
@@ -250,7 +250,8 @@ class _Server:
             child.status = os.waitstatus_to_exitcode(status)
         if child.handle is not None:
             self._selector.unregister(child.handle)
-            _close(child.handle)
+            os.close(child.handle)
+            child.handle = None
 
     def _strays(self) -> bool:
         """Kill what is left of a child that has ended: of a keeper that was killed, say; whether there was any."""
@@ -278,12 +279,6 @@ def _reply(connection: socket.socket, reply: dict[str, Any], descriptors: list[s
         socket.send_fds(connection, [json.dumps(reply).encode()], [d.fileno() for d in descriptors])
     for descriptor in descriptors:
         descriptor.close()
-
-
-def _close(descriptor: int | None) -> None:
-    if descriptor is not None:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
 
 
 def _collapse() -> None:
