@@ -517,11 +517,13 @@ def peak_memory(material: Material, root: Path, jobs: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Fork:
-    """The fork server. start_s: from its start to its first worker; worker_s: seconds of one more worker, ready in its
-    jail, and of its end; private: bytes that such a worker has to itself before any code of a student runs.
+    """The fork server. start_s: from its start to its first worker; counting_s: the same for a week that trains, or
+    whose tests count operators, and so loads torch's compiler; worker_s: seconds of one more worker, ready in its jail,
+    and of its end; private: bytes that such a worker has to itself before any code of a student runs.
     """
 
     start_s: float
+    counting_s: float
     worker_s: float
     end_s: float
     private: float
@@ -530,14 +532,20 @@ class Fork:
 
 def fork_server(material: Material, root: Path, workers: int = 9) -> Fork:
     """Start one as grading does, and have it fork."""
-    from gradekit.grade import engine
+    from gradekit.grade import engine, warm
     from gradekit.grade.bundle import open_bundle
+    from gradekit.sandbox.client import Server
     from gradekit.sandbox.subject import Worker
 
     scratch = Path(tempfile.mkdtemp(dir=root, prefix="scratch-"))
     scratch.chmod(0o711)
     ready, ended, sizes = [], [], []
     with open_bundle(material.bundle) as bundle:
+        started = time.perf_counter()
+        server = Server.start((*warm.modules(bundle), *warm.COMPILER))
+        Worker(server.connection, scratch / "counting", bundle.files, memory_bytes=2**33).end()
+        counting_s = time.perf_counter() - started
+        server.close()
         started = time.perf_counter()
         server = engine._server(bundle)
         try:
@@ -552,7 +560,12 @@ def fork_server(material: Material, root: Path, workers: int = 9) -> Fork:
         finally:
             engine.end_all()
     return Fork(
-        ready[0], statistics.median(ready[1:]), statistics.median(ended), statistics.median(sizes), str(worker.level)
+        ready[0],
+        counting_s,
+        statistics.median(ready[1:]),
+        statistics.median(ended),
+        statistics.median(sizes),
+        str(worker.level),
     )
 
 
@@ -735,6 +748,7 @@ def markdown(found: Found) -> Iterator[str]:
         ["", "measured"],
         [
             ["start of the fork server, to its first worker", f"{fork.start_s:.1f} s"],
+            ["the same for a week that trains or counts operators", f"{fork.counting_s:.1f} s"],
             ["one more worker, ready in its jail", f"{1e3 * fork.worker_s:.0f} ms (isolation {fork.level})"],
             ["the end of a worker", f"{1e3 * fork.end_s:.0f} ms"],
             ["private memory of a worker before student code", f"{fork.private / 2**20:.1f} MiB"],

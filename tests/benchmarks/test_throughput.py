@@ -43,7 +43,7 @@ def found(kit_s: float, other_s: float, overhead_s: float, private: float) -> An
         ],
         left_out={},
         work=Work(0.05, 0.04),
-        fork=throughput.Fork(3.0, 0.05, 0.02, private, "jail"),
+        fork=throughput.Fork(3.0, 5.0, 0.05, 0.02, private, "jail"),
         peak=2**30,
         load=0.0,
     )

@@ -41,8 +41,13 @@ def test_nothing_on_the_judges_side_unpickles_or_evaluates() -> None:
         for path in (PACKAGE / room).rglob("*.py")
         if (names := used(path))
     }
-    # the worker takes an experiment's code from the judge; the container writes a pickle, of objects of Otter's
-    assert found == {"sandbox/worker.py": {"marshal.loads"}, "grade/container.py": {"dill"}}
+    # The worker takes an experiment's code from the judge; a judge executes the instructor's test files; the container
+    # writes a pickle, of objects of Otter's.
+    assert found == {
+        "sandbox/worker.py": {"marshal.loads"},
+        "grade/test_file.py": {"exec"},
+        "grade/container.py": {"dill"},
+    }
 
 
 def test_at_work_unpickling_and_starting_programs_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -91,6 +92,7 @@ def grade_and_show(
     """Grade, store, write the views, and print the table. Problem if isolation was required and is not to be had."""
     from gradekit.grade.bundle import open_bundle
     from gradekit.grade.classwork import grade_into
+    from gradekit.grade.engine import start
     from gradekit.grade.store import Store
     from gradekit.grade.submission import find_submissions
     from gradekit.grade.views import write_views
@@ -98,13 +100,17 @@ def grade_and_show(
 
     if output.exists() and not output.is_dir():
         raise UsageProblem("is not a folder", where=output, mend="name another --output")
-    found = find_submissions(submissions)
     started = time.perf_counter()
-    with open_bundle(bundle) as opened, Store.open(output) as store:
+    with contextlib.ExitStack() as opening:
+        opened = opening.enter_context(open_bundle(bundle))
         if unknown := sorted((terms.questions or frozenset()) - set(opened.points)):
             raise UsageProblem(
                 f"there is no question {unknown[0]!r}", where=bundle, mend=f"has {', '.join(opened.points)}"
             )
+        if not resume:  # else there may be nothing to grade
+            start(opened)  # it loads while the submissions are found and read
+        found = find_submissions(submissions)
+        store = opening.enter_context(Store.open(output))
         with progress() as bar:
             task = bar.add_task("grading", total=len(found))
             try:

@@ -5,9 +5,7 @@ This is the seam: `grade_submission` is all that the rest of the kit knows of ho
 
 from __future__ import annotations
 
-import ast
 import atexit
-import contextlib
 import dataclasses
 import json
 import socket
@@ -18,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gradekit.grade import warm
 from gradekit.grade.bundle import Bundle
 from gradekit.grade.cells import script
 from gradekit.grade.result import CaseResult, QuestionResult, Result, Status
@@ -25,14 +24,14 @@ from gradekit.grade.submission import InvalidSubmission, Submission, read_cells
 from gradekit.sandbox.client import Server, ServerLost
 from gradekit.sandbox.scratch import remove
 
-__all__ = ["Terms", "end_all", "grade_submission", "unfinished"]
+__all__ = ["Terms", "end_all", "grade_submission", "start", "unfinished"]
 
 _ENTRY = "gradekit.grade.judge:judge"
-_WARM = ("gradekit.sandbox.worker", "gradekit.grade.judge", "sklearn.datasets")
 _LARGEST_RECORDS = 256 * 2**20
 _MEMORY = 8 * 2**30
 
 _servers: dict[tuple[str, ...], Server] = {}
+_modules: dict[str, tuple[str, ...]] = {}  # by the digest of the bundle
 _starting = threading.Lock()
 
 
@@ -97,6 +96,11 @@ def unfinished(bundle: Bundle, submission: Submission, note: str) -> Result:
     return Result(submission.name, "crashed", _questions(bundle, {}), note[:300], 0.0, _machine() | {"complete": False})
 
 
+def start(bundle: Bundle) -> None:
+    """Start what grading by this bundle takes, and do not wait for it: it loads while the submissions are found."""
+    _server(bundle)
+
+
 def end_all() -> None:
     """End the fork servers and everything that was forked from them; gradings that run come out as crashed."""
     with _starting:
@@ -134,13 +138,13 @@ def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -
             "memory_bytes": _MEMORY,
             "enough": {question: list(patterns) for question, patterns in terms.enough.items()},
         }
-        server = _server(bundle)
-        pid, stream = server.connection.run(_ENTRY, task)
-        try:
-            late = _listen(stream, heard, time.monotonic() + seconds)
-        finally:
-            stream.close()
-            server.connection.end(pid)
+        with _server(bundle).connection.another() as connection:
+            pid, stream = connection.run(_ENTRY, task)
+            try:
+                late = _listen(stream, heard, time.monotonic() + seconds)
+            finally:
+                stream.close()
+                connection.end(pid)
         return heard, late
     except ServerLost:
         return heard, False
@@ -150,29 +154,18 @@ def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -
 
 def _server(bundle: Bundle) -> Server:
     """A fork server that has loaded what this bundle's release imports."""
-    modules = (*_WARM, *_imported(bundle.cells))
     with _starting:
+        if bundle.digest not in _modules:
+            _modules[bundle.digest] = warm.modules(bundle)
+        modules = _modules[bundle.digest]
         server = _servers.get(modules)
         if server is None or not server.alive():
             server = _servers[modules] = Server.start(modules)
         return server
 
 
-def _imported(cells: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The modules that the instructor's own cells import at their top: to be loaded once, and not for each."""
-    found: dict[str, None] = {}
-    for cell in cells:
-        with contextlib.suppress(SyntaxError):
-            for node in ast.parse(cell["source"]).body if cell["kind"] == "given" else []:
-                if isinstance(node, ast.Import):
-                    found.update(dict.fromkeys(alias.name for alias in node.names))
-                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                    found[node.module] = None
-    return list(found)
-
-
 def _listen(stream: socket.socket, heard: _Heard, deadline: float) -> bool:
-    """Take in what the judge says, until it hangs up; True if the time is up before that.
+    """Take in what the judge says, until it is done or hangs up; True if the time is up before that.
 
     While it waits for others, who have a time of their own, no time passes.
     """
@@ -196,6 +189,8 @@ def _listen(stream: socket.socket, heard: _Heard, deadline: float) -> bool:
                 since = time.monotonic()
             elif waited and not heard.waits:
                 deadline += time.monotonic() - since
+        if heard.done:
+            return False
     return True
 
 

@@ -130,7 +130,6 @@ class _Judge:
             if question not in checked:
                 self._check(question)
         self._emit({"done": True, "round_trip_s": self._transport.round_trip_s() if self._expert else 0.0})
-        self._subject.worker.end()
 
     def _run_cell(self, index: int) -> None:
         cell = self._cells[index]

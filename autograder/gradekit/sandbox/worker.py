@@ -15,11 +15,7 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import IPython.core.completer  # noqa: F401
-import matplotlib.pyplot
 import torch
-import torch._dynamo
-import torch.utils.flop_counter
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -38,6 +34,11 @@ _KEPT = {"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "GRADEKIT_D
 
 class _Shell(InteractiveShell):
     """IPython as in a notebook, without its history and without other programs."""
+
+    def showtraceback(self, *args: Any, **options: Any) -> None:
+        """Nobody reads it: what went wrong is in the reply. To lay it out takes longer than most cells."""
+
+    showsyntaxerror = showtraceback
 
     def system(self, cmd: str) -> NoReturn:
         raise PermissionError("a notebook that is graded can start no other programs: no `!command`, no subprocess")
@@ -105,8 +106,9 @@ class _Served:
         outcome = SHELL.run_cell(request["source"], store_history=True)
         error = outcome.error_before_exec or outcome.error_in_exec
         said = "" if error is None else f"{type(error).__name__}: {error}"[:500]
-        with contextlib.suppress(Exception):
-            matplotlib.pyplot.close("all")
+        if figures := sys.modules.get("matplotlib.pyplot"):
+            with contextlib.suppress(Exception):
+                figures.close("all")
         return {"error": said}
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:

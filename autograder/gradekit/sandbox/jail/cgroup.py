@@ -102,11 +102,13 @@ def join(groups: Groups, pid: int) -> None:
 def remove(groups: Groups, patience_s: float = 0.5) -> None:
     """Remove the groups of a jail that is dead. The kernel takes a moment to see that they are empty."""
     until = time.monotonic() + patience_s
+    while not removed(groups) and time.monotonic() < until:
+        time.sleep(0.002)
+
+
+def removed(groups: Groups) -> bool:
+    """Remove the groups of a jail that is dead, those that can be; whether none is left."""
     for folder in set(groups.folders.values()):
-        while folder.exists():
-            try:
-                folder.rmdir()
-            except OSError:
-                if time.monotonic() > until:
-                    break
-                time.sleep(0.002)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    return not any(folder.exists() for folder in groups.folders.values())

@@ -45,6 +45,8 @@ def spawn(policy: Policy, body: Body) -> int:
     if not policy.scratch.is_dir():
         raise ValueError(f"expected a folder to be the jail's scratch, got {policy.scratch}: create it first")
     policy = replace(policy, scratch=policy.scratch.resolve())
+    for path in readable.folders(policy.accelerator):
+        view.walk(path)  # once: it is the same for every jail
     groups = cgroup.create(policy.memory_bytes + policy.file_bytes, policy.processes)
     caller, mask = os.getpid(), signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
     try:
@@ -61,14 +63,28 @@ def spawn(policy: Policy, body: Body) -> int:
 
 
 def kill(pid: int) -> None:
-    """End a jail and everything in it, and reap its keeper. Does nothing for a jail that is reaped already."""
+    """End a jail and everything in it, and reap its keeper. Does nothing for a jail that is reaped already.
+
+    For who has nothing else to do meanwhile. Else: SIGTERM to the keeper, which ends the jail and itself, and `clear`.
+    """
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         if not _reaped(pid, 0):
-            os.kill(pid, signal.SIGTERM)  # the keeper ends the jail and itself
-            if not _reaped(pid, 2.0):
+            os.kill(pid, signal.SIGTERM)
+            if not _reaped(pid, 10.0):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-    cgroup.remove(_groups.pop(pid, cgroup.Groups()))
+    until = time.monotonic() + 10.0
+    while not clear(pid) and time.monotonic() < until:
+        time.sleep(0.002)
+
+
+def clear(pid: int) -> bool:
+    """Remove the control groups of a jail whose keeper is reaped; whether they are gone. Does not wait for it."""
+    groups = _groups.get(pid)
+    if groups is not None and not cgroup.removed(groups):
+        return False
+    _groups.pop(pid, None)
+    return True
 
 
 def _reaped(pid: int, patience_s: float) -> bool:

@@ -1,5 +1,6 @@
 """What every jailed process may read: Python, its packages, the system's libraries, and facts about the machine."""
 
+import functools
 import os
 import site
 import sys
@@ -26,15 +27,17 @@ FACTS = ("cpuinfo", "meminfo", "stat", "loadavg", "uptime", "version", "filesyst
 PACKAGE = Path(__file__).parents[2]
 
 
-def folders(accelerator: bool) -> list[Path]:
-    """Existing paths, files among them. Not the whole of sys.path: an editable install would put a repository there,
-    tests and all.
+@functools.cache
+def folders(accelerator: bool) -> tuple[Path, ...]:
+    """Existing paths, files among them; found once, by the process that forks.
+
+    Not the whole of sys.path: an editable install would put a repository there, tests and all.
     """
-    return [
+    return tuple(
         path
         for path in map(Path, dict.fromkeys(_candidates(accelerator)))
         if path != Path("/") and os.path.lexists(path)
-    ]
+    )
 
 
 def _candidates(accelerator: bool) -> Iterator[str]:

@@ -5,6 +5,7 @@ old root is let go of. Needs a mount namespace and Linux 5.12 (open_tree, mount_
 """
 
 import ctypes
+import functools
 import os
 import shutil
 import struct
@@ -75,8 +76,12 @@ def _tree(path: str | Path, attributes: int | None) -> _Tree:
     return _Tree(handle, os.path.isdir(path))
 
 
-def _links(path: Path) -> list[tuple[Path, str]]:
-    """The symbolic links on the way to a path, first to last."""
+@functools.lru_cache(maxsize=1024)
+def walk(path: Path) -> tuple[Path | None, tuple[tuple[Path, str], ...]]:
+    """Where a path really lies, None if nothing is there, and the symbolic links on the way, first to last.
+
+    It is remembered, so whoever forks asks before that: a fifth of the time of a jail's start is spent on it.
+    """
     found: list[tuple[Path, str]] = []
     pending, walked = list(path.parts[1:]), Path("/")
     while pending and len(found) < 40:
@@ -88,7 +93,8 @@ def _links(path: Path) -> list[tuple[Path, str]]:
             pending, walked = [*joined.parts[1:], *pending], Path("/")
         else:
             walked = step
-    return found
+    real = Path(os.path.realpath(path))
+    return real if real.exists() else None, tuple(found)
 
 
 def enter(
@@ -106,7 +112,7 @@ def enter(
         kernel.call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
         held = Path(f"/proc/self/fd/{original}")
         held_bytes = sum(file.lstat().st_size for file in held.rglob("*"))
-        links = [link for path in readable for link in _links(path)]
+        links = [link for path in readable for link in walk(path)[1]]
         trees = _readable_trees(readable, {scratch, *SHARED}) | _device_trees(accelerator)
 
         kernel.call(
@@ -162,9 +168,7 @@ def _readable_trees(paths: Sequence[Path], writable: set[Path]) -> dict[Path, _T
     """What may be read, by its real path; without what lies in another one already, unless a writable folder hides it
     there.
     """
-    real = sorted(
-        {found for path in paths if os.path.exists(found := Path(os.path.realpath(path))) and found != Path("/")}
-    )
+    real = sorted({found for path in paths if (found := walk(path)[0]) is not None and found != Path("/")})
     trees: dict[Path, _Tree] = {}
     for path in real:
         around = next((other for other in path.parents if other in trees), None)
