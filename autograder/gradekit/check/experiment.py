@@ -42,7 +42,8 @@ def parameters(experiment: Experiment, inputs: Iterable[str]) -> Parameters:
     """
     guard(experiment)
     known = set(inputs)
-    for parameter in inspect.signature(experiment).parameters.values():
+    signature = inspect.signature(experiment).parameters
+    for parameter in signature.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise AuthoringError(f"experiment {experiment.__name__}: write each parameter out, not {parameter}")
         if parameter.default is not parameter.empty:
@@ -50,7 +51,7 @@ def parameters(experiment: Experiment, inputs: Iterable[str]) -> Parameters:
                 f"experiment {experiment.__name__}: {parameter.name} has a default, so it could be an input or a name "
                 "under test; give the value in the inputs instead"
             )
-    order = tuple(inspect.signature(experiment).parameters)
+    order = tuple(signature)
     names = tuple(name for name in order if name not in known)
     return Parameters(order, names, tuple(name for name in order if name in known))
 

@@ -4,6 +4,7 @@ It answers one request with one reply, and nothing in a reply is believed that t
 shares this process: it may break anything here, which costs its owner this process and nobody else anything.
 """
 
+import bdb  # noqa: F401  (as IPython.core.logger, below)
 import contextlib
 import dataclasses
 import importlib
@@ -15,6 +16,7 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import IPython.core.logger  # noqa: F401  (which a first cell imports: here, once for all)
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
