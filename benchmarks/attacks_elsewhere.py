@@ -40,7 +40,7 @@ KEPT = HERE / "attacks_elsewhere.json"
 IMAGE, BASE = "gradekit-elsewhere", "gradekit-base"
 GRADERS = ("otter run", "nbgrader autograde")
 SLUGS = {"plain": "week01_plain", "costs": "week02_costs", "counts": "week03_counts"}
-SECONDS = 120.0  # for one submission: nbgrader ends a cell after 30, and a question of the suite has three
+SECONDS = 300.0  # for one submission: nbgrader ends a cell after 30, and a notebook of the suite has up to ten
 MEMORY, PROCESSES, DISK = 3 * 2**30, 512, 2**30  # of a container
 MOST_BYTES, MOST_FILES = 512 * 2**20, 65_536  # a submission that writes more is not held
 MOST_SAID = 10 * 2**20  # bytes of a result or of a log
@@ -64,6 +64,7 @@ NOT_ELSEWHERE = {
     "hunts for the seed": "the seed that it looks for is written by the kit's judge",
     "reads the code of the experiment": "it looks for the request of the kit's judge",
     "inflates the way back": "no way back is taken off",
+    "hangs when it is run again": "nothing is run again",
 }
 NOT_IN = {
     "otter run": {
@@ -289,6 +290,7 @@ def prepare(root: Path, image: str) -> tuple[dict[str, dict[str, float]], dict[s
     from tests.attacks.catalogue import CASES
     from tests.attacks.suite import ID, prepare_folder
 
+    shutil.copy(INSIDE, root)  # a run has one version of it
     built, course = root / "built", root / "course"
     built.mkdir()
     prepare_folder(built)
@@ -327,7 +329,11 @@ def prepare(root: Path, image: str) -> tuple[dict[str, dict[str, float]], dict[s
         path.write_text(json.dumps(master), encoding="utf-8")
     shutil.rmtree(built)
     facts = docker_run(
-        image, "make", *SLUGS.values(), options=["-v", f"{course}:/made", "--tmpfs", "/tmp"], seconds=300.0
+        image,
+        "make",
+        *SLUGS.values(),
+        options=["-v", f"{root / INSIDE.name}:/opt/inside.py:ro", "-v", f"{course}:/made", "--tmpfs", "/tmp"],
+        seconds=300.0,
     )
     for path in (course, *course.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -351,7 +357,7 @@ def docker_run(image: str, *words: str, options: Sequence[str], seconds: float) 
     with _lock:
         name = f"{IMAGE}-{os.getpid()}-{next(_number)}"
     command = ["run", "--pull", "never", "--rm", "--init", "--name", name, "--network", "none", "--cpu-shares", "512"]
-    command += ["-e", f"INSTRUCTORS_TOKEN={canary('environment')}", "-v", f"{INSIDE}:/opt/inside.py:ro", *options]
+    command += ["-e", f"INSTRUCTORS_TOKEN={canary('environment')}", *options]
     try:
         ran = docker(*command, image, "python", "/opt/inside.py", *words, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -366,7 +372,17 @@ def docker_run(image: str, *words: str, options: Sequence[str], seconds: float) 
 def grade(image: str, root: Path, grader: str, slug: str, name: str, seconds: float) -> Record:
     """One submission, in a container that holds the course and nothing else of this machine."""
     writable = f"rw,exec,nosuid,nodev,size={DISK},nr_inodes=200000"
-    options = ["--read-only", "--memory", str(MEMORY), "--memory-swap", str(MEMORY), "--pids-limit", str(PROCESSES)]
+    options = [
+        "--read-only",
+        "-v",
+        f"{root / INSIDE.name}:/opt/inside.py:ro",
+        "--memory",
+        str(MEMORY),
+        "--memory-swap",
+        str(MEMORY),
+        "--pids-limit",
+        str(PROCESSES),
+    ]
     options += ["--shm-size", str(2**28), "--tmpfs", f"/tmp:{writable},mode=1777"]
     options += [
         "--tmpfs",

@@ -113,6 +113,7 @@ def read_nbgrader(week: str, name: str) -> tuple[Points | None, str, int]:
             for output in cell.get("outputs", []):
                 said.append("".join(output.get("evalue", "")) + "".join(output.get("text", "")))
     points: Points = {}
+    graded = False
     with sqlite3.connect(WORK / "gradebook.db") as book:
         rows = book.execute(
             "SELECT base_cell.name, grade.auto_score, grade.manual_score, grade.extra_credit FROM grade"
@@ -120,10 +121,10 @@ def read_nbgrader(week: str, name: str) -> tuple[Points | None, str, int]:
         )
         for cell_name, auto, manual, extra in rows:
             question = cell_name.partition("-")[0]
-            points[question] = (
-                points.get(question, 0.0) + float((auto if manual is None else manual) or 0) + (extra or 0)
-            )
-    return points or None, "\n".join(said), size
+            graded = graded or auto is not None  # the notebook is there before it is graded
+            score = (auto if manual is None else manual) or 0.0
+            points[question] = points.get(question, 0.0) + float(score) + float(extra or 0.0)
+    return points if graded else None, "\n".join(said), size
 
 
 GRADERS = {"otter run": (otter, read_otter), "nbgrader autograde": (nbgrader, read_nbgrader)}
