@@ -278,3 +278,11 @@ def test_an_answer_that_fails_nothing_is_tested_whole(bundle: Bundle, solution: 
     nbformat.write(solution, tmp_path / "ada.ipynb")
     result = grade_submission(bundle, Submission("ada", tmp_path / "ada.ipynb"), Terms(enough={"q1": ("*",)}))
     assert result.score == result.possible
+
+
+def test_what_is_to_be_skipped_is_not_run(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
+    nbformat.write(solution, tmp_path / "ada.ipynb")
+    terms = Terms(skip={"q1": ("doubles a small tensor",)})
+    result = grade_submission(bundle, Submission("ada", tmp_path / "ada.ipynb"), terms)
+    assert [case.name for case in result.questions[0].cases] == ["agrees with the reference on random tensors"]
+    assert len(result.questions[1].cases) == 2

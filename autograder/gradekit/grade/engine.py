@@ -55,7 +55,8 @@ class Terms:
     seconds: for the whole of it; question_s: for the cells and tests of one question; questions: only these, all of
     them if None; require: the least isolation (of `jail.LEVELS`) with which student code may run; enough: for some
     questions, patterns of names of test cases (as in fnmatch). The rest of such a question is not tested once a failed
-    case was seen for each of its patterns and all that are left match one, so that they have no more to say.
+    case was seen for each of its patterns and all that are left match one, so that they have no more to say. skip:
+    names of test cases, by question, that are not run at all.
     """
 
     seconds: float = 600.0
@@ -63,6 +64,7 @@ class Terms:
     questions: frozenset[str] | None = None
     require: str = "none"
     enough: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    skip: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 def grade_submission(bundle: Bundle, submission: Submission, terms: Terms) -> Result:
@@ -137,6 +139,7 @@ def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -
             "lease": str(bundle.folder / "timing.lock"),
             "memory_bytes": _MEMORY,
             "enough": {question: list(patterns) for question, patterns in terms.enough.items()},
+            "skip": {question: list(names) for question, names in terms.skip.items()},
         }
         with _server(bundle).connection.another() as connection:
             pid, stream = connection.run(_ENTRY, task)

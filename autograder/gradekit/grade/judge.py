@@ -40,7 +40,8 @@ class Task:
 
     script: a file with the seed and the cells, see `cells.Script`; scratch: a folder for workers; questions: those to
     be tested; question_s: seconds that the cells and tests of one question may take, together; require: the least
-    isolation, of `jail.LEVELS`; lease: a file that is locked while something is timed; enough: see `engine.Terms`.
+    isolation, of `jail.LEVELS`; lease: a file that is locked while something is timed; enough, skip: see
+    `engine.Terms`.
     """
 
     tests: str
@@ -53,6 +54,7 @@ class Task:
     lease: str
     memory_bytes: int
     enough: dict[str, list[str]]
+    skip: dict[str, list[str]]
 
 
 def judge(task: dict[str, Any], stream: socket.socket, spawner: socket.socket) -> None:
@@ -159,7 +161,8 @@ class _Judge:
                 continue
 
     def _check(self, question: str) -> None:
-        cases = read_test_file(self._tests[question]).test_cases
+        skipped = self._task.skip.get(question, ())
+        cases = [case for case in read_test_file(self._tests[question]).test_cases if case.name not in skipped]
         failed: list[str] = []
         for number, case in enumerate(cases):
             with self._time_of(question) as given:

@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,13 +96,12 @@ def verify_week(
         solution, nothing = grade([first, blank], terms=Terms(seconds))
         submissions = _write(week, variants, notebook, Path(folder))
         terms = [
-            _terms(variant, bundle, submission, seconds)
+            _terms(variant, bundle, submission, solution, seconds)
             for variant, submission in zip(variants, submissions, strict=True)
         ]
         graded = grade(submissions, terms=terms)
         results = {
-            result.submission: merge(replace(solution, submission=result.submission), result, its.questions or ())
-            for result, its in zip(graded, terms, strict=True)
+            result.submission: _completed(result, its, solution) for result, its in zip(graded, terms, strict=True)
         }
         again = grade(_again(first, repeats), terms=Terms(seconds))
         automatic = catch(
@@ -183,13 +183,41 @@ def _write(week: Week, variants: Sequence[Variant], notebook: Any, folder: Path)
     return submissions
 
 
-def _terms(variant: Variant, bundle: Bundle, submission: Submission, seconds: float) -> Terms:
-    """All that the variant can touch. Of another question that it may fail as it likes, one failure is enough."""
+def _terms(variant: Variant, bundle: Bundle, submission: Submission, solution: Result, seconds: float) -> Terms:
+    """All that the variant can touch. Of another question that a mutant may fail as it likes, one failure is enough;
+    and another question's training is left out where the mutant does not say that it fails it: that takes longest.
+    """
     touched = reach(_cells(bundle, submission), _tests(bundle))[variant.question]
-    fails = {question: variant.patterns(question) for question in variant.fails} if isinstance(variant, Mutant) else {}
-    others = {question: patterns for question, patterns in fails.items() if question != variant.question}
-    enough = {question: patterns for question, patterns in others.items() if patterns == ("*",)}
-    return Terms(seconds, questions=touched | set(fails), enough=enough)
+    if not isinstance(variant, Mutant):
+        return Terms(seconds, questions=touched)
+    others = {question: variant.patterns(question) for question in variant.fails if question != variant.question}
+    skip = {
+        question.name: [
+            case.name
+            for case in question.cases
+            if any(evidence["check"] == "outcome" for evidence in case.evidence)
+            and not any(fnmatchcase(case.name, pattern) for pattern in variant.patterns(question.name))
+        ]
+        for question in solution.questions
+        if question.name != variant.question
+    }
+    return Terms(
+        seconds,
+        questions=touched | set(variant.fails),
+        enough={question: patterns for question, patterns in others.items() if patterns == ("*",)},
+        skip=skip,
+    )
+
+
+def _completed(result: Result, terms: Terms, solution: Result) -> Result:
+    """With the solution's questions and test cases in the place of those that need not be run."""
+    questions = []
+    for known, question in zip(solution.questions, result.questions, strict=True):
+        ran = {case.name: case for case in question.cases}
+        there = {*ran, *terms.skip.get(known.name, ())}
+        questions.append(replace(question, cases=tuple(ran.get(c.name, c) for c in known.cases if c.name in there)))
+    whole = replace(result, questions=tuple(questions))
+    return merge(replace(solution, submission=result.submission), whole, terms.questions or ())
 
 
 def _cells(bundle: Bundle, submission: Submission) -> list[dict[str, Any]]:
