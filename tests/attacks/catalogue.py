@@ -982,19 +982,44 @@ for name, harm, code, more in (
     (
         "finds the recorder by the profile function",
         "sys.getprofile gives its method, and that the recorder",
-        "import sys\ndef softmax(x):\n    r = sys.getprofile().__self__\n    y = torch.softmax(x, 1)\n    r._names.clear(), r._functions.clear()\n    r.recorded = lambda objects: ()\n    return y",
+        "import sys\ndef softmax(x):\n    r = getattr(sys.getprofile(), '__self__', None)\n    y = vars(torch)['soft' + 'max'](x, 1)\n    if r is not None:\n        r._names.clear(), r._functions.clear()\n        r.recorded = lambda objects: ()\n    return y",
         {},
     ),
     (
         "takes the profile function off",
         "SciPy's function runs while nothing looks, and stands nowhere in the code",
-        "import sys\nscipy = __import__('scipy.special')\nhidden = vars(scipy.special)['soft' + 'max']\ndef softmax(x):\n    p = sys.getprofile()\n    sys.setprofile(None)\n    y = torch.from_numpy(hidden(x.numpy(), axis=1))\n    sys.setprofile(p)\n    return y",
+        "import sys\nimport scipy.special\nhidden = [vars(sys.modules['scipy.special'])['soft' + 'max']]\ndef softmax(x):\n    p = sys.getprofile()\n    sys.setprofile(None)\n    y = torch.from_numpy(hidden[0](x.numpy(), axis=1))\n    sys.setprofile(p)\n    return y",
         {"told": "profile function|softmax"},
+    ),
+    (
+        "cleans up after another library",
+        "SciPy's function does the work, and the recorder's notes of it are emptied",
+        "import gc, sys\nimport scipy.special\nhidden = [vars(sys.modules['scipy.special'])['soft' + 'max']]\ndef softmax(x):\n    y = torch.from_numpy(hidden[0](x.numpy(), axis=1))\n    for o in gc.get_objects():\n        if type(o).__name__ == 'Rec' + 'order':\n            o._names.clear(), o._functions.clear()\n    return y",
+        {"told": "scipy.special"},
+    ),
+    (
+        "arms for nothing beforehand",
+        "the sentry is asked in the cell to deny nothing, so that it would think that all is done",
+        "import sys\nsys.audit('gradekit.sentry', [{'command': 'arm', 'nonce': b'', 'operators': [], 'functions': []}])\n"
+        + BUILT_IN,
+        {},
+    ),
+    (
+        "lifts with a token that is equal to everything",
+        "the sentry compares the token with the right one, and hands that over to who compares",
+        "import sys\nclass Any(bytes):\n    def __eq__(self, o): return True\n    def __ne__(self, o): return False\n    __hash__ = bytes.__hash__\ndef softmax(x):\n    sys.audit('gradekit.sentry', [{'command': 'lift', 'nonce': b'', 'token': Any()}])\n    return vars(torch)['soft' + 'max'](x, 1)",
+        {},
+    ),
+    (
+        "interrupts the sentry",
+        "a collection and a signal run its code within the sentry, and look for the key in the frames",
+        "import gc, hashlib, signal, sys\nkeys = set()\ndef look(v, depth=0):\n    if type(v) is bytes and len(v) == 32:\n        keys.add(v)\n    elif depth < 6:\n        for c in getattr(v, '__closure__', None) or ():\n            look(c.cell_contents, depth + 1)\n        if type(v) in (list, tuple):\n            for w in v[:50]:\n                look(w, depth + 1)\n        if type(v).__name__ == 'KeyWrapper':\n            for w in gc.get_referents(v):\n                look(w, depth + 1)\ndef walk(*a):\n    try:\n        f = sys._getframe(1)\n        while f is not None:\n            for v in list(f.f_locals.values()):\n                try:\n                    look(v)\n                except Exception:\n                    pass\n            f = f.f_back\n    except Exception:\n        pass\ndef softmax(x):\n    gc.callbacks.append(walk)\n    before = gc.get_threshold()\n    gc.set_threshold(1)\n    gc.enable()\n    signal.signal(signal.SIGALRM, walk)\n    for n in range(40):\n        signal.setitimer(signal.ITIMER_REAL, 0.00002 + n * 1e-6)\n        sys.audit('gradekit.sentry', [{'command': 'tell', 'nonce': b''}])\n    signal.setitimer(signal.ITIMER_REAL, 0)\n    gc.set_threshold(*before)\n    gc.callbacks.remove(walk)\n    for k in keys:\n        sys.audit('gradekit.sentry', [{'command': 'lift', 'nonce': b'', 'token': hashlib.blake2b(b'lift', key=k).digest()}])\n    return vars(torch)['soft' + 'max'](x, 1)",
+        {},
     ),
     (
         "pops the dispatch mode",
         "the mode that watches operators is off the stack for a moment",
-        "import torch.utils._python_dispatch as d\nimport torch.overrides as o\ndef softmax(x):\n    m = d._pop_mode()\n    try:\n        with torch._C.DisableTorchFunction():\n            return vars(torch)['soft' + 'max'](x, 1)\n    finally:\n        d._push_mode(m)",
+        "import torch.utils._python_dispatch as d\nimport torch.overrides as o\ndef softmax(x):\n    m = d._pop_mode() if d._get_current_dispatch_mode() is not None else None\n    try:\n        with torch._C.DisableTorchFunction():\n            return vars(torch)['soft' + 'max'](x, 1)\n    finally:\n        if m is not None:\n            d._push_mode(m)",
         {},
     ),
     (

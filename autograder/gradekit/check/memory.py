@@ -115,8 +115,8 @@ def memory(
             draft.data["resident_bytes"] = found
             if found > most:
                 raise CheckFailed(
-                    f"in one call of {experiment.__name__} the process it runs in grew by {megabytes(found)}, inputs and "
-                    f"outputs included, where {megabytes(int(most))} are more than enough for what is allowed, though "
+                    f"in one call of {experiment.__name__} the process it runs in grew by {megabytes(found)}, inputs "
+                    f"and outputs included, where {megabytes(int(most))} are more than enough for what is allowed. Its "
                     f"tensors, arrays and Python's objects come to {megabytes(mine)} only: hold no memory past them"
                 )
         draft.message = said

@@ -9,10 +9,10 @@ Two means, and neither asks the student's process to be honest:
   (RLIMIT_NPROC), the worker and all its threads stand still, and what its memory grows to is read from /proc.
 """
 
+import ast
 import contextlib
 import dataclasses
 import hmac
-import json
 import os
 import secrets
 import signal
@@ -39,18 +39,21 @@ ONE_PROCESS = "a question that counts what your code does is answered in one pro
 
 
 @contextlib.contextmanager
-def guarded(worker: "Worker", experiment: types.FunctionType, forbid: tuple[str, ...], *, alone: bool) -> Iterator[None]:
+def guarded(
+    worker: "Worker", experiment: types.FunctionType, forbid: tuple[str, ...], *, alone: bool
+) -> Iterator[None]:
     """Inside, calls on the worker are guarded. Raises CheckFailed if the code that counts was changed, if a denied
     operator was called, or if the notebook's processes cannot be stopped.
     """
-    operators: dict[str, list[str]] = {}
-    for name, backend in sentry.to_deny(forbid, experiment):
-        operators.setdefault(name, []).append(backend)
-    pairs = [[name, backend] for name, backends in operators.items() for backend in backends]
+    pairs = sentry.to_deny(forbid, experiment)
+    more = {"forbid": list(forbid), "names": sentry.names_of(experiment)}
     told: list[Mapping[str, Any]] = []
     failed: CheckFailed | None = None
     try:
-        _refuse_changed(_tell(worker, "sentry", "arm", operators=pairs))
+        armed = _tell(worker, "sentry", "arm", operators=[list(pair) for pair in pairs], **more)
+        _refuse_changed(armed)
+        if armed["what"] != sentry.digest_of(pairs):
+            raise CheckFailed(_changed([]))
         with _still(worker.processes()):
             if alone and worker.can_fork:
                 with twin(worker) as other:
@@ -160,7 +163,9 @@ def _tell(worker: "Worker", ask: str, command: str, **more: Any) -> dict[str, An
         raise CheckFailed(_changed([])) from failure
     if not hmac.compare_digest(proof, sentry.token(worker.key, nonce, text)):
         raise CheckFailed(_changed([]))
-    told: dict[str, Any] = json.loads(text)
+    told: dict[str, Any] = ast.literal_eval(text)
+    if told["command"] != command:
+        raise CheckFailed(_changed([]))
     return told
 
 

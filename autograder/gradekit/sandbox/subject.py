@@ -72,7 +72,7 @@ class Worker:
             hidden = None if trusted else shutil.ignore_patterns("reference")
             shutil.copytree(files, scratch, dirs_exist_ok=True, ignore=hidden)
         self.deadline = math.inf
-        self.lost = ""
+        self.lost, self.killed = "", False
         self._connection, self._scratch = connection, scratch
         self._pid, stream = connection.worker(
             scratch, readable=readable, memory_bytes=memory_bytes, accelerator=accelerator
@@ -154,7 +154,7 @@ class Worker:
         return status
 
     def _wait_for_twin(self) -> None:
-        """Until it answers, its time is up, or it has ended: the worker still holds the stream, and would not say so."""
+        """Until it answers, its time is up, or it has ended, which the stream does not say: the worker holds it too."""
         while self._twin and not select.select([self._channel.fileno()], [], [], TWIN_LOOK_S)[0]:
             if is_dead(self._twin):
                 raise EOFError
@@ -163,6 +163,7 @@ class Worker:
 
     def _lose(self, why: str) -> WorkerLost:
         status = self.end(patience_s=0.0 if why else PATIENCE_S)
+        self.killed = not why and status in (-signal.SIGKILL, None)  # by the system or somebody: seldom its own doing
         if not why:
             why = f"your code ended the process it ran in{_by(status)}"
         self.lost = why

@@ -151,9 +151,11 @@ class _Served:
         self._inputs = plain.refill(getattr(self, "_inputs", None), request["inputs"])
         return {"outputs": plain.snapshot(self._held), "recorded": [], "operations": 0, "damaged": (), "aliased": ()}
 
-
     def _sentry(self, request: dict[str, Any]) -> dict[str, Any]:
-        return sentry.ask(**request["command"])
+        asked = request["command"]
+        if asked["command"] == "arm":
+            asked["functions"] = sentry.functions(asked.pop("forbid"), asked.pop("names"))
+        return sentry.ask(**asked)
 
     def _twin(self, request: dict[str, Any]) -> dict[str, Any]:
         """A copy of this process answers in its place, alone and with one thread, until the judge lets it go.
