@@ -914,8 +914,10 @@ def gram(x):
 
 # ---- rules, memory: counted beside the student's code
 
-OPEN = {"known": "it is counted in the process of the answer, by code that shares it with the answer", "gets": 1.0}
 RULES: dict[str, Any] = {"week": "counts", "question": "q3"}
+CHANGES: dict[str, Any] = {"told": "changes the code that counts", "spoils": True}
+"""Every question that counts is lost with a harness that is not what it was."""
+BUILT_IN = "def softmax(x):\n    return torch.softmax(x, 1)"
 for name, harm, code, more in (
     (
         "spells the forbidden name in parts",
@@ -951,19 +953,173 @@ for name, harm, code, more in (
         "runs it in a child",
         "the recorder watches one process",
         "import os, mmap\ndef softmax(x):\n    y = torch.frombuffer(mmap.mmap(-1, x.numel() * 4), dtype=torch.float32).view(x.shape)\n    pid = os.fork()\n    if pid == 0:\n        try:\n            y.copy_(getattr(torch, 'soft' + 'max')(x, 1))\n        finally:\n            os._exit(0)\n    os.waitpid(pid, 0)\n    return y.clone()",
-        OPEN,
+        {},
     ),
     (
         "blinds the recorder",
         "the recorder, which shares the process with the answer, reports nothing",
         "from gradekit.check import recorder\nrecorder.Recorder.recorded = lambda self, objects: ()\ndef softmax(x):\n    return torch.softmax(x, 1)",
-        OPEN,
+        CHANGES,
     ),
     (
         "blinds the harness",
         "the reply says that nothing was used",
         "from gradekit.sandbox.worker import _Served\nold = _Served.answer\n_Served.answer = lambda s, r: (lambda a: a | {'recorded': []} if 'recorded' in a else a)(old(s, r))\ndef softmax(x):\n    return torch.softmax(x, 1)",
-        OPEN,
+        CHANGES,
+    ),
+    (
+        "finds the recorder among all objects",
+        "it empties the recorder's notes when it is done",
+        "import gc\ndef softmax(x):\n    y = torch.softmax(x, 1)\n    for o in gc.get_objects():\n        if type(o).__name__ == 'Rec' + 'order':\n            o._names.clear(), o._functions.clear()\n    return y",
+        {},
+    ),
+    (
+        "finds the recorder in the frames",
+        "it empties the recorder's notes when it is done",
+        "import sys\ndef softmax(x):\n    y = torch.softmax(x, 1)\n    f = sys._getframe()\n    while f is not None:\n        r = f.f_locals.get('recorder')\n        if r is not None:\n            r._names.clear(), r._functions.clear()\n        f = f.f_back\n    return y",
+        {},
+    ),
+    (
+        "finds the recorder by the profile function",
+        "sys.getprofile gives its method, and that the recorder",
+        "import sys\ndef softmax(x):\n    r = getattr(sys.getprofile(), '__self__', None)\n    y = vars(torch)['soft' + 'max'](x, 1)\n    if r is not None:\n        r._names.clear(), r._functions.clear()\n        r.recorded = lambda objects: ()\n    return y",
+        {},
+    ),
+    (
+        "takes the profile function off",
+        "SciPy's function runs while nothing looks, and stands nowhere in the code",
+        "import sys\nimport scipy.special\nhidden = [vars(sys.modules['scipy.special'])['soft' + 'max']]\ndef softmax(x):\n    p = sys.getprofile()\n    sys.setprofile(None)\n    y = torch.from_numpy(hidden[0](x.numpy(), axis=1))\n    sys.setprofile(p)\n    return y",
+        {"told": "profile function|softmax"},
+    ),
+    (
+        "cleans up after another library",
+        "SciPy's function does the work, and the recorder's notes of it are emptied",
+        "import gc, sys\nimport scipy.special\nhidden = [vars(sys.modules['scipy.special'])['soft' + 'max']]\ndef softmax(x):\n    y = torch.from_numpy(hidden[0](x.numpy(), axis=1))\n    for o in gc.get_objects():\n        if type(o).__name__ == 'Rec' + 'order':\n            o._names.clear(), o._functions.clear()\n    return y",
+        {"told": "scipy.special"},
+    ),
+    (
+        "arms for nothing beforehand",
+        "the sentry is asked in the cell to deny nothing, so that it would think that all is done",
+        "import sys\nsys.audit('gradekit.sentry', [{'command': 'arm', 'nonce': b'', 'operators': [], 'functions': []}])\n"
+        + BUILT_IN,
+        {},
+    ),
+    (
+        "lifts with a token that is equal to everything",
+        "the sentry compares the token with the right one, and hands that over to who compares",
+        "import sys\nclass Any(bytes):\n    def __eq__(self, o): return True\n    def __ne__(self, o): return False\n    __hash__ = bytes.__hash__\ndef softmax(x):\n    sys.audit('gradekit.sentry', [{'command': 'lift', 'nonce': b'', 'token': Any()}])\n    return vars(torch)['soft' + 'max'](x, 1)",
+        {},
+    ),
+    (
+        "interrupts the sentry",
+        "a collection and a signal run its code within the sentry, and look for the key in the frames",
+        "import gc, hashlib, signal, sys\nkeys = set()\ndef look(v, depth=0):\n    if type(v) is bytes and len(v) == 32:\n        keys.add(v)\n    elif depth < 6:\n        for c in getattr(v, '__closure__', None) or ():\n            look(c.cell_contents, depth + 1)\n        if type(v) in (list, tuple):\n            for w in v[:50]:\n                look(w, depth + 1)\n        if type(v).__name__ == 'KeyWrapper':\n            for w in gc.get_referents(v):\n                look(w, depth + 1)\ndef walk(*a):\n    try:\n        f = sys._getframe(1)\n        while f is not None:\n            for v in list(f.f_locals.values()):\n                try:\n                    look(v)\n                except Exception:\n                    pass\n            f = f.f_back\n    except Exception:\n        pass\ndef softmax(x):\n    gc.callbacks.append(walk)\n    before = gc.get_threshold()\n    gc.set_threshold(1)\n    gc.enable()\n    signal.signal(signal.SIGALRM, walk)\n    for n in range(40):\n        signal.setitimer(signal.ITIMER_REAL, 0.00002 + n * 1e-6)\n        sys.audit('gradekit.sentry', [{'command': 'tell', 'nonce': b''}])\n    signal.setitimer(signal.ITIMER_REAL, 0)\n    gc.set_threshold(*before)\n    gc.callbacks.remove(walk)\n    for k in keys:\n        sys.audit('gradekit.sentry', [{'command': 'lift', 'nonce': b'', 'token': hashlib.blake2b(b'lift', key=k).digest()}])\n    return vars(torch)['soft' + 'max'](x, 1)",
+        {},
+    ),
+    (
+        "pops the dispatch mode",
+        "the mode that watches operators is off the stack for a moment",
+        "import torch.utils._python_dispatch as d\nimport torch.overrides as o\ndef softmax(x):\n    m = d._pop_mode() if d._get_current_dispatch_mode() is not None else None\n    try:\n        with torch._C.DisableTorchFunction():\n            return vars(torch)['soft' + 'max'](x, 1)\n    finally:\n        if m is not None:\n            d._push_mode(m)",
+        {},
+    ),
+    (
+        "excludes the dispatch key",
+        "operators go past the mode that watches them",
+        "def softmax(x):\n    with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.Python)):\n        return vars(torch)['soft' + 'max'](x, 1)",
+        {},
+    ),
+    (
+        "computes in a thread from before",
+        "a thread that was started in the cell computes when it is asked",
+        "import threading, queue\nask, got = queue.Queue(), queue.Queue()\ndef serve():\n    while True:\n        got.put(vars(torch)['soft' + 'max'](ask.get(), 1))\nthreading.Thread(target=serve, daemon=True).start()\ndef softmax(x):\n    ask.put(x)\n    return got.get(timeout=5)",
+        {},
+    ),
+    (
+        "computes in a child from before",
+        "a process that was forked in the cell computes when it is asked",
+        "import os, mmap, time\nshared = mmap.mmap(-1, 4096)\nboard = torch.frombuffer(shared, dtype=torch.float32)\nif os.fork() == 0:\n    while True:\n        if board[0] == 1:\n            n, m = int(board[1]), int(board[2])\n            board[8:8 + n * m] = torch.softmax(board[8:8 + n * m].view(n, m), 1).flatten()\n            board[0] = 2\n        time.sleep(0.0005)\ndef softmax(x):\n    n, m = x.shape\n    board[1], board[2] = n, m\n    board[8:8 + n * m] = x.flatten()\n    board[0] = 1\n    until = time.monotonic() + 2\n    while board[0] != 2 and time.monotonic() < until:\n        time.sleep(0.0005)\n    board[0] = 0\n    return board[8:8 + n * m].view(n, m).clone()",
+        {},
+    ),
+    (
+        "computes with multiprocessing",
+        "a pool's process calls the forbidden function",
+        "import multiprocessing\ndef work(rows, out):\n    out.send(vars(torch)['soft' + 'max'](torch.tensor(rows), 1).tolist())\ndef softmax(x):\n    here, there = multiprocessing.Pipe()\n    p = multiprocessing.get_context('fork').Process(target=work, args=(x.tolist(), there))\n    p.start()\n    p.join(3)\n    return torch.tensor(here.recv()) if here.poll(0.1) else x * 0",
+        {},
+    ),
+    (
+        "compiles it beforehand with jit",
+        "TorchScript was compiled in the cell and calls the operator from C++",
+        "compiled = torch.jit.trace(lambda x: torch.softmax(x, 1), torch.ones(2, 2))\ndef softmax(x):\n    return compiled(x)",
+        {},
+    ),
+    (
+        "forks a task in jit",
+        "a thread of C++ computes it",
+        "compiled = torch.jit.trace(lambda x: torch.softmax(x, 1), torch.ones(2, 2))\ndef softmax(x):\n    return torch.jit.wait(torch.jit.fork(compiled, x))",
+        {},
+    ),
+    (
+        "calls the binding",
+        "torch's C functions, without torch.nn.functional",
+        "held = torch._C._VariableFunctions\ndef softmax(x):\n    return getattr(held, 'soft' + 'max')(x, 1)",
+        {},
+    ),
+    (
+        "keeps the kernel itself",
+        "a handle of the real kernel, taken before another can stand in its place",
+        "kernel = torch.library.get_kernel('aten::_softmax', 'CPU')\ndef softmax(x):\n    return kernel.call_boxed(torch._C.DispatchKeySet(torch._C.DispatchKey.CPU), x, 1, False)",
+        {"told": "not defined"},
+    ),
+    (
+        "puts the kernel back",
+        "it registers a kernel of its own over the one that refuses",
+        "lib = torch.library.Library('aten', 'IMPL')\nold = torch.ops.aten._softmax.default\ndef softmax(x):\n    try:\n        lib.impl('_softmax', lambda *a: old(*a), 'CPU')\n    except Exception:\n        pass\n    return vars(torch)['soft' + 'max'](x, 1)",
+        {},
+    ),
+    (
+        "asks for the kernel to be lifted",
+        "it asks the sentry itself to end what it denies",
+        "import sys\ndef softmax(x):\n    for command in ('lift', 'tell', 'alone'):\n        sys.audit('gradekit.sentry', [{'command': command, 'nonce': b'', 'token': b''}])\n    return vars(torch)['soft' + 'max'](x, 1)",
+        {},
+    ),
+    (
+        "answers for the sentry",
+        "sys.audit is another function, which says that all is well",
+        "import sys\nreal = sys.audit\nsys.audit = lambda event, *a: a[0].append({'text': '{}', 'proof': b''}) if event == 'gradekit.sentry' else real(event, *a)\n"
+        + BUILT_IN,
+        {"told": "changes the code that counts", "spoils": True},
+    ),
+    (
+        "patches by sys.modules",
+        "the module is found under a name that is put together",
+        "import sys\nm = sys.modules['grade' + 'kit.check.rec' + 'order']\nvars(m)['Record' + 'er'].recorded = lambda self, objects: ()\n"
+        + BUILT_IN,
+        CHANGES,
+    ),
+    (
+        "patches torch's modes",
+        "no dispatch mode is ever entered",
+        "import torch.utils._python_dispatch as d\nd.TorchDispatchMode.__enter__ = lambda self: self\nd.TorchDispatchMode.__exit__ = lambda self, *a: None\n"
+        + BUILT_IN,
+        CHANGES,
+    ),
+    (
+        "hides its source",
+        "the answer is decoded and executed in a namespace of its own",
+        "import base64\nspace = {'torch': torch}\nexec(base64.b64decode('ZGVmIGYoeCk6CiAgICByZXR1cm4gdG9yY2guc29mdG1heCh4LCAxKQ=='), space)\nsoftmax = space['f']",
+        {},
+    ),
+    (
+        "imports torch again",
+        "the operator is called by a second copy of torch's Python",
+        "import sys, importlib\nkept = {n: m for n, m in sys.modules.items() if n == 'torch.nn.functional'}\nfor n in kept:\n    del sys.modules[n]\nagain = importlib.import_module('torch.nn.functional')\nsys.modules.update(kept)\ndef softmax(x):\n    return getattr(again, 'soft' + 'max')(x, dim=1)",
+        {},
+    ),
+    (
+        "changes a mode's class by ctypes",
+        "the code of the recorder is exchanged in memory during the call",
+        "import ctypes, gc\ndef softmax(x):\n    from gradekit.check.recorder import Recorder\n    d = gc.get_referents(Recorder.__dict__)[0]\n    d['recorded'] = lambda self, objects: ()\n    ctypes.pythonapi.PyType_Modified(ctypes.py_object(Recorder))\n    return torch.softmax(x, 1)",
+        {"spoils": True},
     ),
 ):
     add("rules", name, harm, code, **RULES, **more)
@@ -986,7 +1142,7 @@ for name, harm, code, more in (
         "hides memory in a thread",
         "the meter watches one thread",
         "import threading\ndef squares(x):\n    y = []\n    t = threading.Thread(target=lambda: y.append((x.repeat(12, 1) ** 2).sum(1)[:len(x)]))\n    t.start()\n    t.join()\n    return y[0]",
-        OPEN,
+        {"told": "one process and one thread"},
     ),
     (
         "hides memory in mmap",
@@ -999,7 +1155,37 @@ for name, harm, code, more in (
         "the meter, which shares the process with the answer, reports nothing",
         "from gradekit.check.storage import Storages, Heap\nfrom gradekit.sandbox.worker import _Served\nzero = lambda v: {k: zero(x) for k, x in v.items()} if type(v) is dict else 0 if type(v) is int else v\nold = _Served.answer\n_Served.answer = lambda s, r: (lambda a: a | {'report': zero(a['report'])} if 'report' in a else a)(old(s, r))\n"
         + WASTE,
-        OPEN,
+        CHANGES,
+    ),
+    (
+        "hides memory in a child",
+        "a process that is forked in the call holds it",
+        "import os, mmap\ndef squares(x):\n    out = mmap.mmap(-1, 4 * len(x))\n    y = torch.frombuffer(out, dtype=torch.float32)\n    if os.fork() == 0:\n        try:\n            y.copy_((x.repeat(12, 1) ** 2).sum(1)[:len(x)])\n        finally:\n            os._exit(0)\n    os.wait()\n    return y.clone()",
+        {"told": "one process and one thread"},
+    ),
+    (
+        "hides memory in a thread from before",
+        "a thread that was started in the cell computes when it is asked",
+        "import threading, queue\nask, got = queue.Queue(), queue.Queue()\ndef serve():\n    while True:\n        x = ask.get()\n        got.put((x.repeat(12, 1) ** 2).sum(1)[:len(x)])\nthreading.Thread(target=serve, daemon=True).start()\ndef squares(x):\n    ask.put(x)\n    return got.get(timeout=3)",
+        {},
+    ),
+    (
+        "hides memory past the mode",
+        "the meter's dispatch mode is off the stack while memory is taken",
+        "import torch.utils._python_dispatch as d\ndef squares(x):\n    m = d._pop_mode() if d._get_current_dispatch_mode() is not None else None\n    try:\n        return (x.repeat(12, 1) ** 2).sum(1)[:len(x)]\n    finally:\n        if m is not None:\n            d._push_mode(m)",
+        {"told": "grew by"},
+    ),
+    (
+        "hides memory from malloc",
+        "memory comes from the C library, which no meter knows",
+        "import ctypes, numpy as np\nlibc = ctypes.CDLL(None)\nlibc.malloc.restype = ctypes.c_void_p\nlibc.free.argtypes = [ctypes.c_void_p]\ndef squares(x):\n    n = 24 * x.numel()\n    p = libc.malloc(4 * n)\n    a = np.ctypeslib.as_array(ctypes.cast(p, ctypes.POINTER(ctypes.c_float)), (24, *x.shape))\n    a[:] = x.numpy()\n    a *= a\n    y = torch.from_numpy(a[0].sum(1).copy())\n    libc.free(p)\n    return y",
+        {"told": "grew by"},
+    ),
+    (
+        "edits the meter while it counts",
+        "it finds the meter among the frames and empties its account",
+        "import sys\ndef squares(x):\n    y = (x.repeat(12, 1) ** 2).sum(1)[:len(x)]\n    f = sys._getframe()\n    while f is not None:\n        m = f.f_locals.get('recorder')\n        for name in ('_log', '_made', '_sizes'):\n            if hasattr(m, name):\n                getattr(m, name).clear()\n        if hasattr(m, '_known'):\n            m._known.clear()\n        f = f.f_back\n    return y",
+        {"told": "grew by"},
     ),
 ):
     add("memory", name, harm, code, week="counts", question="q4", **more)

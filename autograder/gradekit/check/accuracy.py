@@ -7,6 +7,7 @@ from gradekit.check import budget, cases, evidence
 from gradekit.check.compare import mismatch
 from gradekit.check.experiment import Experiment, parameters
 from gradekit.check.failure import AuthoringError, CheckFailed
+from gradekit.check.guard import guarded
 from gradekit.check.rules import refuse
 from gradekit.check.run import refuse_blank
 from gradekit.check.subject import as_subject
@@ -28,8 +29,9 @@ def accuracy(
     function that remembers its last answer fails. Inputs must be left as they were, and no output may share memory
     with an input or with the last call's output unless the reference's does.
     """
-    with evidence.recording("accuracy", experiment) as draft:
-        student, expert = as_subject(env), as_subject(reference)
+    student = as_subject(env)
+    with evidence.recording("accuracy", experiment) as draft, guarded(student, experiment, forbid):
+        expert = as_subject(reference)
         kind = device.current().kind
         drawn = list(cases.cases(inputs, experiment.__name__, kind))
         again = next(iter(cases.cases(inputs, experiment.__name__, kind, draw=1)))
@@ -42,8 +44,8 @@ def accuracy(
                 given = student.call(experiment, case, record=bool(forbid), watch=True)
             except CheckFailed as failure:
                 raise CheckFailed(f"{failure}{where}") from None
-            refuse_blank(given.outputs, experiment, case)
             refuse(given.recorded, forbid)
+            refuse_blank(given.outputs, experiment, case)
             expected = budget.measure(expert, experiment, case, factor=factor)
             found = mismatch(given.outputs, expected.outputs, expected.expect, budget.OUTPUT)
             draft.data["cases"].append({"case": name, "outputs": expected.as_data()})

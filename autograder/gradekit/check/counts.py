@@ -27,6 +27,7 @@ from gradekit import device
 from gradekit.check import cases, evidence
 from gradekit.check.experiment import Experiment, parameters
 from gradekit.check.failure import AuthoringError, CheckFailed
+from gradekit.check.guard import guarded
 from gradekit.check.meter import MeteredSubject, as_metered
 from gradekit.check.operations import UNINITIALISED, flops
 from gradekit.check.run import refuse_blank
@@ -60,7 +61,8 @@ def counts(
         draft.data = {"at_most": bounds[0][1], "at_least": bounds[1][1], "cases": []}
         for case in cases.cases(inputs, experiment.__name__, kind):
             name = cases.describe(case, parameters(experiment, case).inputs)
-            ours = count(experiment, student, case)
+            with guarded(student, experiment, alone=True):
+                ours = count(experiment, student, case)
             theirs = None if times is None else count(experiment, as_metered(times), case)
             found = {item: ours[item] for item in what}
             unit = {item: 1 if theirs is None else max(theirs[item], 1) for item in what}

@@ -7,3 +7,7 @@ class CheckFailed(AssertionError):
 
 class AuthoringError(ValueError):
     """The test is written wrongly. The message is for its author; it never counts against a student's understanding."""
+
+
+class Denied(BaseException):
+    """Raised in the place of a forbidden operator; no `except Exception` of the student's stops it."""

@@ -11,6 +11,7 @@ from gradekit.check import budget, cases, evidence, plain
 from gradekit.check.compare import mismatch
 from gradekit.check.experiment import Experiment, parameters
 from gradekit.check.failure import AuthoringError, CheckFailed
+from gradekit.check.guard import guarded
 from gradekit.check.normal import normal
 from gradekit.check.rules import refuse
 from gradekit.check.run import refuse_blank
@@ -48,8 +49,9 @@ def gradient(
 
     As in `accuracy`, inputs must stay as they were and gradients have memory of their own.
     """
-    with evidence.recording("gradient", backward) as draft:
-        student, expert = as_subject(env), as_subject(reference)
+    student = as_subject(env)
+    with evidence.recording("gradient", backward) as draft, guarded(student, backward, forbid):
+        expert = as_subject(reference)
         if not isinstance(expert, LocalSubject):
             raise AuthoringError("the reference of check.gradient must be a module")
         kind, wrt = device.current().kind, tuple(wrt)
@@ -61,8 +63,8 @@ def gradient(
                 given = student.call(backward, case, record=bool(forbid), watch=True)
             except CheckFailed as failure:
                 raise CheckFailed(f"{failure}{where}") from None
-            refuse_blank(given.outputs, backward, case)
             refuse(given.recorded, forbid)
+            refuse_blank(given.outputs, backward, case)
             expected = _truth(expert, forward, case, wrt, upstream, factor)
             got = (given.outputs,) if isinstance(given.outputs, torch.Tensor) and len(wrt) == 1 else given.outputs
             labels = {f"{budget.OUTPUT}[{i}]": f"the gradient with respect to {name}" for i, name in enumerate(wrt)}

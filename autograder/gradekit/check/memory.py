@@ -23,10 +23,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradekit import device
-from gradekit.check import budget, cases, evidence
+from gradekit.check import budget, cases, evidence, plain
 from gradekit.check.compare import mismatch
-from gradekit.check.experiment import Experiment
+from gradekit.check.experiment import Experiment, parameters
 from gradekit.check.failure import AuthoringError, CheckFailed
+from gradekit.check.guard import guarded, resident
 from gradekit.check.meter import MeteredSubject, as_metered
 from gradekit.check.rules import refuse
 from gradekit.check.run import refuse_blank
@@ -36,6 +37,10 @@ from gradekit.check.subject import quiet
 
 FLOOR = 64 * 1024
 """Bytes that nobody needs to save: the least that a reference counts as needing."""
+
+RESIDENT_NOISE = 8 * 2**20
+"""Bytes that a process may grow by beyond that: pages of Python's and what an operator takes inside itself, which no
+meter sees. A call that needs nothing came out 20 to 40 kB above its inputs, three times of three."""
 
 
 def memory(
@@ -66,7 +71,7 @@ def memory(
         kind = device.current().kind
         limit = limit_for(at_most, kind)
         case = cases.only(inputs, experiment.__name__, kind, draw=0, check="memory")
-        with quiet():
+        with quiet(), guarded(student, experiment, forbid):
             _verify(experiment, student, expert, case)
             if forbid:
                 refuse(student.call(experiment, case, record=True).recorded, forbid)
@@ -74,7 +79,11 @@ def memory(
                 draft.verdict = "not assessed"
                 draft.message = f"not assessed on a {kind}: there is a limit for {' and '.join(at_most)} only"  # type: ignore[arg-type]
                 return
-            theirs, ours = use(expert, experiment, case, kind), use(student, experiment, case, kind)
+        theirs = use(expert, experiment, case, kind)
+        with guarded(student, experiment, forbid, alone=True):
+            ours = use(student, experiment, case, kind)
+        with quiet(), guarded(student, experiment, forbid):
+            grown = resident(student, experiment, case)
         if saved:
             _require_graph(ours, theirs, experiment)
         mine, base = (ours.kept, theirs.kept) if saved else (ours.peak, theirs.peak)
@@ -100,6 +109,16 @@ def memory(
             if largest is not None and not largest.what and not saved:
                 largest = _line_of_heap(student, experiment, case)
             raise CheckFailed(said + _blame(largest, saved))
+        if grown is not None:
+            most = 2 * limit * floor + RESIDENT_NOISE + 2 * _nbytes(experiment, case) + 3 * theirs.outputs
+            found = grown[1] if saved else grown[0]
+            draft.data["resident_bytes"] = found
+            if found > most:
+                raise CheckFailed(
+                    f"in one call of {experiment.__name__} the process it runs in grew by {megabytes(found)}, inputs "
+                    f"and outputs included, where {megabytes(int(most))} are more than enough for what is allowed. Its "
+                    f"tensors, arrays and Python's objects come to {megabytes(mine)} only: hold no memory past them"
+                )
         draft.message = said
 
 
@@ -118,6 +137,11 @@ def use(subject: MeteredSubject, experiment: Experiment, case: dict[str, Any], k
         tensors.largest_kept,
         tensors.graph,
     )
+
+
+def _nbytes(experiment: Experiment, case: dict[str, Any]) -> int:
+    keys = parameters(experiment, case).inputs
+    return sum(plain.nbytes(leaf) for key in keys for _, leaf in plain.leaves(case[key], key))
 
 
 def megabytes(nbytes: int) -> str:

@@ -8,6 +8,7 @@ from gradekit import device
 from gradekit.check import cases, evidence
 from gradekit.check.experiment import Experiment, parameters
 from gradekit.check.failure import CheckFailed
+from gradekit.check.guard import guarded
 from gradekit.check.recorder import How, Recorded
 from gradekit.check.run import refuse_blank
 from gradekit.check.subject import as_subject
@@ -116,14 +117,14 @@ def rules(
     (`scipy.signal.*`), and the student's own functions by their bare name (`conv2d`). What is forbidden may not even
     stand in the code of the names under test or of what they name; what is required must have run in each case.
     """
-    with evidence.recording("rules", experiment) as draft:
-        student = as_subject(env)
+    student = as_subject(env)
+    with evidence.recording("rules", experiment) as draft, guarded(student, experiment, forbid, alone=bool(require)):
         draft.data = {"forbid": list(forbid), "require": list(require)}
         for case in cases.cases(inputs, experiment.__name__, device.current().kind):
             outcome = student.call(experiment, case, record=True)
+            refuse(outcome.recorded, forbid)
             refuse_blank(outcome.outputs, experiment, case)
             draft.data["operations"] = outcome.operations
-            refuse(outcome.recorded, forbid)
             ran = [r for r in outcome.recorded if r.how != "source"]
             for pattern in require:
                 if not any(fnmatchcase(r.name, pattern) for r in ran):

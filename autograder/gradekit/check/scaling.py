@@ -31,6 +31,7 @@ from gradekit import device
 from gradekit.check import cases, evidence, plain
 from gradekit.check.experiment import Experiment
 from gradekit.check.failure import AuthoringError, CheckFailed
+from gradekit.check.guard import guarded
 from gradekit.check.median import decide
 from gradekit.check.meter import MeteredSubject, as_metered
 from gradekit.check.operations import Operations
@@ -75,17 +76,22 @@ def scaling(
         draft.data = {"limit": at_most_exponent, "of": of, "sizes": list(sizes)}
         student = as_subject(env)
         smallest = _draw(inputs, experiment, kind, sizes[0], 0)
-        recorded = student.call(experiment, smallest, record=True)
+        with guarded(student, experiment, forbid):
+            recorded = student.call(experiment, smallest, record=True)
+            refuse(recorded.recorded, forbid)
         refuse_blank(recorded.outputs, experiment, smallest)
-        refuse(recorded.recorded, forbid)
         if of == "operations":
             _refuse_numpy(smallest, recorded.outputs, recorded.recorded)
-            draft.data |= (found := _count(experiment, as_metered(student), inputs, sizes, kind))
+            with guarded(student, experiment, forbid, alone=True):
+                found = _count(experiment, as_metered(student), inputs, sizes, kind)
+            draft.data |= found
             draft.verdict = "pass" if found["exponent"] <= at_most_exponent + 1e-9 else "fail"
             cause = found["most"]
             said = f"the number of operations grows as size^{found['exponent']:.2f}"
         else:
-            draft.data |= (found := _time(experiment, student, inputs, sizes, kind, at_most_exponent))
+            with guarded(student, experiment, forbid):
+                found = _time(experiment, student, inputs, sizes, kind, at_most_exponent)
+            draft.data |= found
             draft.verdict, cause = found["verdict"], ""
             said = f"the time grows as size^{found['exponent']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
         growth = f"{sizes[-1] / sizes[0]:g} times the size costs {_figure(found['cost'][-1] / found['cost'][0])} times"

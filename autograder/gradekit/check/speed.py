@@ -18,6 +18,7 @@ from gradekit.check.budget import Budget
 from gradekit.check.compare import mismatch
 from gradekit.check.experiment import Experiment, parameters
 from gradekit.check.failure import AuthoringError, CheckFailed
+from gradekit.check.guard import guarded
 from gradekit.check.median import Decision, decide
 from gradekit.check.rules import refuse
 from gradekit.check.run import refuse_blank
@@ -114,11 +115,13 @@ def speed(
     Times are those of single calls, complete on the device; on a CPU with one thread. Checks with several limits on
     the same experiment, inputs and code share one measurement and extend it as they need.
     """
+    student = as_subject(env)
     with evidence.recording("speed", experiment) as draft:
         kind = device.current().kind
         limit = limit_for(at_most, kind)
-        with quiet():
-            measured = _measurement(experiment, as_subject(env), as_timed(reference), inputs, kind)
+        expert = as_timed(reference)
+        with quiet(), guarded(student, experiment, forbid):  # what is timed uses nothing forbidden either
+            measured = _measurement(experiment, student, expert, inputs, kind)
             if limit is None:
                 _refuse_forbidden(measured, forbid)
                 draft.verdict = "not assessed"
@@ -128,11 +131,12 @@ def speed(
             while decision is None:
                 measured.pair()
                 decision = decide(measured.log_ratios, limit, final=_out_of_time(measured, limit))
+            if decision.verdict != "fail":
+                _refuse_forbidden(measured, forbid)
         draft.data = _data(measured, decision, limit)
         draft.verdict = decision.verdict
         if decision.verdict == "fail":
             raise CheckFailed(_too_slow(decision, limit, kind) + _cause(measured))
-        _refuse_forbidden(measured, forbid)
         draft.message = _passed(decision, limit, kind)
 
 

@@ -24,7 +24,7 @@ from gradekit import device
 from gradekit.check import plain
 from gradekit.check.clock import Span, Stopwatch
 from gradekit.check.experiment import Experiment, Parameters, parameters, transplant
-from gradekit.check.failure import AuthoringError, CheckFailed
+from gradekit.check.failure import AuthoringError, CheckFailed, Denied
 from gradekit.check.recorder import EDGE, Enough, Recorded, Recorder, edge
 
 _MISSING = object()
@@ -208,6 +208,9 @@ class LocalSubject:
             raise
         except Enough:
             pass
+        except Denied as denied:
+            if not isinstance(recorder, Recorder):  # which says itself what it saw, and where
+                raise CheckFailed(_explain(denied, self._namespace, experiment)) from None
         except BaseException as error:
             raise CheckFailed(_explain(error, self._namespace, experiment)) from None
         seconds = span.wall if accelerated or not timed else max(span.worked, span.processor)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gradekit.problem import UsageProblem
+from gradekit.sandbox.scratch import hold, sweep
 
 __all__ = ["Bundle", "open_bundle", "read_bundle"]
 
@@ -44,7 +45,8 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
     """Unpack the zip for as long as the context lasts. UsageProblem if it is not a bundle."""
     if not path.is_file():
         raise UsageProblem("there is no such bundle", where=path, mend="build it: gradekit build")
-    folder = Path(tempfile.mkdtemp(prefix="gradekit-bundle-"))
+    sweep()
+    folder, held = hold("bundle")
     try:
         try:
             with zipfile.ZipFile(path) as archive:
@@ -54,6 +56,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
         yield read_bundle(folder, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
 
 
 def read_bundle(folder: Path, path: Path | None = None) -> Bundle:

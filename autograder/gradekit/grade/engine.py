@@ -8,21 +8,20 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import json
+import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from gradekit.grade import warm
+from gradekit.grade import lease, warm
 from gradekit.grade.bundle import Bundle
 from gradekit.grade.cells import script
 from gradekit.grade.result import CaseResult, QuestionResult, Result, Status
 from gradekit.grade.submission import InvalidSubmission, Submission, read_cells
 from gradekit.sandbox.client import Server, ServerLost
-from gradekit.sandbox.scratch import remove
+from gradekit.sandbox.scratch import hold, remove
 
 __all__ = ["Terms", "end_all", "grade_submission", "start", "unfinished"]
 
@@ -117,7 +116,7 @@ atexit.register(end_all)
 def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -> tuple[_Heard, bool]:
     """Let a judge grade; what it said, and whether its time ran out."""
     heard = _Heard()
-    scratch = Path(tempfile.mkdtemp(prefix="gradekit-"))
+    scratch, held = hold("scratch")
     try:
         scratch.chmod(0o711)  # workers are other users, and pass through to their own folder
         contents = {
@@ -136,7 +135,7 @@ def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -
             "questions": [name for name in bundle.points if terms.questions is None or name in terms.questions],
             "question_s": min(seconds, terms.question_s),
             "require": terms.require,
-            "lease": str(bundle.folder / "timing.lock"),
+            "leases": str(lease.folder()),
             "memory_bytes": _MEMORY,
             "enough": {question: list(patterns) for question, patterns in terms.enough.items()},
             "skip": {question: list(names) for question, names in terms.skip.items()},
@@ -153,6 +152,7 @@ def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -
         return heard, False
     finally:
         remove(scratch)
+        os.close(held)
 
 
 def _server(bundle: Bundle) -> Server:

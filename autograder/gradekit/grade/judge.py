@@ -7,7 +7,6 @@ worker is forked anew, the cells before are run again without the one that broke
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import socket
@@ -22,6 +21,7 @@ from typing import Any
 from gradekit import device
 from gradekit.check.failure import AuthoringError, CheckFailed
 from gradekit.check.subject import Subject, references_run_on
+from gradekit.grade import lease
 from gradekit.grade.result import CaseResult
 from gradekit.grade.test_file import read_test_file, run_test_case
 from gradekit.sandbox.client import Connection
@@ -33,6 +33,13 @@ __all__ = ["Task", "judge", "short_of"]
 MOST_WORKERS = 40
 """Workers for one submission: whoever breaks more than that has broken enough."""
 
+STARTS = 3
+"""Times that a worker is started until it has."""
+
+SECOND_CHANCES = 8
+"""Times that what ran in a killed process (SIGKILL: by the system, or by a person) is run once more, for one
+submission. Whoever kills itself gains a second try at most, on inputs that are the same."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -40,8 +47,8 @@ class Task:
 
     script: a file with the seed and the cells, see `cells.Script`; scratch: a folder for workers; questions: those to
     be tested; question_s: seconds that the cells and tests of one question may take, together; require: the least
-    isolation, of `jail.LEVELS`; lease: a file that is locked while something is timed; enough, skip: see
-    `engine.Terms`.
+    isolation, of `jail.LEVELS`; leases: the folder of what is locked while something is timed, see `lease`; enough,
+    skip: see `engine.Terms`.
     """
 
     tests: str
@@ -51,7 +58,7 @@ class Task:
     questions: list[str]
     question_s: float
     require: str
-    lease: str
+    leases: str
     memory_bytes: int
     enough: dict[str, list[str]]
     skip: dict[str, list[str]]
@@ -107,10 +114,12 @@ class _Judge:
         self._ran: list[int] = []  # cells that make up the namespace, in order
         self._broken: dict[int, str] = {}  # cells that broke a worker, and how
         self._expert: Worker | None = None
+        self._expert_folder = Path()
         self._experts: dict[str, WorkerSubject] = {}
         self._transport = Transport(self._reference_worker)
         self._lease: int | None = None
         self._waited = 0.0  # seconds, for the lease
+        self._chances = SECOND_CHANCES
         self._subject = WorkerSubject(self._fork(), self._transport)
 
     def grade(self) -> None:
@@ -140,7 +149,7 @@ class _Judge:
                 self._broken[index] = "no time was left for it"
                 return
             try:
-                self._execute(cell)
+                self._execute_surely(cell)
                 self._ran.append(index)
             except WorkerLost as lost:
                 self._broken[index] = str(lost)
@@ -148,6 +157,29 @@ class _Judge:
         self._subject.generation = object()
         if self._subject.worker.lost:
             self._revive()
+
+    def _execute_surely(self, cell: dict[str, Any]) -> None:
+        """Once more, if the worker was killed."""
+        try:
+            self._execute(cell)
+        except WorkerLost:
+            if not self._again():
+                raise
+            deadline = self._subject.worker.deadline
+            self._revive()
+            self._subject.worker.deadline = deadline
+            self._execute(cell)
+
+    def _again(self) -> bool:
+        """Whether a process was killed, and what it did should be done once more. A killed reference has another."""
+        killed = self._subject.worker.killed
+        if self._expert is not None and self._expert.lost:
+            killed, self._expert = True, None
+            for name, subject in self._experts.items():
+                subject.worker = self._reference_worker()
+                self._load(name)
+        self._chances -= killed
+        return killed and self._chances >= 0
 
     def _execute(self, cell: dict[str, Any]) -> None:
         """An error in a cell is noted by the worker, and the next cell runs; a worker may say what it likes of it."""
@@ -165,14 +197,12 @@ class _Judge:
         cases = [case for case in read_test_file(self._tests[question]).test_cases if case.name not in skipped]
         failed: list[str] = []
         for number, case in enumerate(cases):
-            with self._time_of(question) as given:
-                if given <= 0:
-                    message = f"the {self._task.question_s:g} s that {question} has were used up before this test"
-                    result = CaseResult(str(case.name), float(case.points or 0), bool(case.hidden), False, message, 0.0)
-                else:
-                    with references_run_on(self._expert_for):
-                        result = run_test_case(case, self._subject)
-            self._release()
+            result = self._run_case(case, question)
+            if self._again():
+                if self._subject.worker.lost:
+                    self._revive()
+                result = self._run_case(case, question)
+                self._again()
             lost = self._subject.worker.lost
             self._emit({"question": question, "case": dataclasses.asdict(result), "broke": lost})
             if lost:
@@ -189,6 +219,17 @@ class _Judge:
             and all(any(fnmatchcase(name, pattern) for pattern in patterns) for name in left)
         )
 
+    def _run_case(self, case: Any, question: str) -> CaseResult:
+        try:
+            with self._time_of(question) as given:
+                if given <= 0:
+                    message = f"the {self._task.question_s:g} s that {question} has were used up before this test"
+                    return CaseResult(str(case.name), float(case.points or 0), bool(case.hidden), False, message, 0.0)
+                with references_run_on(self._expert_for):
+                    return run_test_case(case, self._subject)
+        finally:
+            self._release()
+
     @contextlib.contextmanager
     def _time_of(self, question: str) -> Iterator[float]:
         """What happens inside is on this question's time; gives the seconds that are left."""
@@ -203,13 +244,29 @@ class _Judge:
         self._workers += 1
         if self._workers > MOST_WORKERS:
             raise RuntimeError(f"it broke {MOST_WORKERS} workers")
-        return Worker(
-            self._connection,
-            Path(self._task.scratch) / str(self._workers),
-            Path(self._task.files),
-            memory_bytes=self._task.memory_bytes,
-            accelerator=device.current().kind == "cuda",
-        )
+        return self._started(trusted=False)
+
+    def _started(self, *, trusted: bool) -> Worker:
+        """A worker that has started. One that is killed before it has is no matter of the submission's."""
+        for attempt in range(STARTS):
+            folder = Path(self._task.scratch) / f"{self._workers}-{attempt}{'-reference' if trusted else ''}"
+            try:
+                worker = Worker(
+                    self._connection,
+                    folder,
+                    Path(self._task.files),
+                    trusted=trusted,
+                    memory_bytes=self._task.memory_bytes,
+                    accelerator=device.current().kind == "cuda",
+                )
+            except RuntimeError:
+                if attempt == STARTS - 1:
+                    raise
+                continue
+            if trusted:
+                self._expert_folder = folder
+            return worker
+        raise AssertionError("unreachable")
 
     def _revive(self) -> None:
         """Another worker, brought to where the last one was."""
@@ -220,6 +277,8 @@ class _Judge:
                 try:
                     self._execute(self._cells[index])
                 except WorkerLost as lost:  # it went well before: once is enough
+                    if self._again():
+                        break
                     self._ran.remove(index)
                     self._broken[index] = str(lost)
                     break
@@ -227,23 +286,26 @@ class _Judge:
 
     def _expert_for(self, reference: types.ModuleType) -> Subject:
         """A timed reference runs in a worker like the student's. From here to the end of the test case nothing else is
-        timed on this machine; the time that waiting for that takes is nobody's.
+        timed on this device, by whichever command (see `lease`); the time that waiting for that takes is nobody's.
         """
         if self._lease is None:
             started = time.monotonic()
-            self._lease = os.open(self._task.lease, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._emit({"waits": True})
-            fcntl.flock(self._lease, fcntl.LOCK_EX)
+            self._lease = lease.take(Path(self._task.leases), device.current().kind)
             self._emit({"waits": False})
             waited = time.monotonic() - started
             self._subject.worker.deadline += waited
             self._waited += waited
         name = reference.__name__
         if name not in self._experts:
-            worker = self._reference_worker()
-            worker.ask({"ask": "module", "folder": f"{self._task.scratch}/reference", "name": name})
-            self._experts[name] = WorkerSubject(worker, self._transport)
+            self._experts[name] = WorkerSubject(self._reference_worker(), self._transport)
+            self._load(name)
         return self._experts[name]
+
+    def _load(self, name: str) -> None:
+        """Let the worker of a reference import it."""
+        worker = self._experts[name].worker
+        worker.ask({"ask": "module", "folder": str(self._expert_folder), "name": name})
 
     def _release(self) -> None:
         if self._lease is not None:
@@ -252,12 +314,6 @@ class _Judge:
 
     def _reference_worker(self) -> Worker:
         if self._expert is None:
-            self._expert = Worker(
-                self._connection,
-                Path(self._task.scratch) / "reference",
-                Path(self._task.files),
-                trusted=True,
-                memory_bytes=self._task.memory_bytes,
-                accelerator=device.current().kind == "cuda",
-            )
+            self._workers += 1
+            self._expert = self._started(trusted=True)
         return self._expert

@@ -1,11 +1,46 @@
-"""Removing a folder that a stranger has filled."""
+"""Folders for a while: making them, removing what a stranger has filled, and sweeping up after whoever was killed."""
 
 import contextlib
+import fcntl
 import os
 import stat
+import tempfile
+import time
 from pathlib import Path
 
 _ROUNDS = 100_000
+_HELD = "gradekit-held-"  # no folder of another name is ever swept up
+_UNBORN = ".gradekit-new-"
+_UNBORN_S = 60.0
+"""Seconds after which a folder that has not got its name was left so by a process that was killed."""
+
+
+def hold(what: str) -> tuple[Path, int]:
+    """A new temporary folder, and a descriptor that holds it: as long as that is open, no `sweep` takes it."""
+    made = Path(tempfile.mkdtemp(prefix=_UNBORN))
+    held = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    return made.rename(made.with_name(_HELD + what + "-" + made.name.removeprefix(_UNBORN))), held
+
+
+def sweep() -> None:
+    """Remove this user's folders that nobody holds: their owners were killed."""
+    here = Path(tempfile.gettempdir())
+    for folder in (*here.glob(f"{_HELD}*"), *here.glob(f"{_UNBORN}*")):
+        with contextlib.suppress(OSError):
+            facts = folder.lstat()
+            young = folder.name.startswith(_UNBORN) and time.time() - facts.st_mtime < _UNBORN_S
+            if stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid() and not young:
+                _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove(folder)
+    finally:
+        os.close(held)
 
 
 def remove(folder: Path) -> None:

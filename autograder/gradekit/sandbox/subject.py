@@ -11,12 +11,13 @@ import dataclasses
 import marshal
 import math
 import os
+import select
 import shutil
 import signal
 import statistics
 import time
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,17 @@ from gradekit.check.failure import AuthoringError, CheckFailed
 from gradekit.check.meter import Meter
 from gradekit.check.recorder import Recorded
 from gradekit.check.subject import Outcome
+from gradekit.sandbox import sentry
 from gradekit.sandbox.client import Connection
+from gradekit.sandbox.guard import guarded, is_dead, twin
 from gradekit.sandbox.scratch import remove
 from gradekit.sandbox.wire import Channel, WireError
 
 START_S = 60.0
 PATIENCE_S = 0.5
 """Seconds that a worker which has hung up is given to end by itself, so that its exit status is known."""
+TWIN_LOOK_S = 0.05
+"""Seconds between two looks whether a twin that does not answer is still there."""
 _CPUCLOCK_SCHED = 2
 _CARRIES = 7
 
@@ -67,20 +72,42 @@ class Worker:
             hidden = None if trusted else shutil.ignore_patterns("reference")
             shutil.copytree(files, scratch, dirs_exist_ok=True, ignore=hidden)
         self.deadline = math.inf
-        self.lost = ""
+        self.lost, self.killed = "", False
         self._connection, self._scratch = connection, scratch
         self._pid, stream = connection.worker(
             scratch, readable=readable, memory_bytes=memory_bytes, accelerator=accelerator
         )
         self._channel, self._turn = Channel(stream), 0
         self._seen: _Seen | None = None
+        self.key, self._twin = sentry.new_key(), 0
+        self.can_fork = not accelerator  # CUDA does not survive a fork
         try:
             hello = self._channel.receive(deadline=time.monotonic() + START_S)
+            self._channel.send({"key": self.key}, deadline=time.monotonic() + START_S)
             self.level, self.layers = str(hello["level"]), {str(k): str(v) for k, v in hello["layers"].items()}
         except (EOFError, TimeoutError, WireError, KeyError, AttributeError) as error:
             self.end()
             raise RuntimeError(f"a worker did not start: {type(error).__name__}: {error}") from error
         self._seen = _Seen.of(self._pid)
+        self.can_fork &= self._seen is not None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that the notebook runs in, 0 where it is not known."""
+        return self._seen.pid if self._seen is not None else 0
+
+    def processes(self) -> list[int]:
+        """Those that live and that the notebook has started."""
+        return [] if self._seen is None else _below(self._seen.pid)
+
+    @contextlib.contextmanager
+    def answered_by(self, twin: int) -> Iterator[None]:
+        """Inside, a process that was forked from the worker answers."""
+        before, self._seen, self._twin = self._seen, _Seen(twin), twin
+        try:
+            yield
+        finally:
+            self._seen, self._twin = before, 0
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """One request, one reply. Raises WorkerLost, and CheckFailed or AuthoringError where the reply says so."""
@@ -97,6 +124,7 @@ class Worker:
             with Stopwatch() as clock:
                 clock.start()
                 self._channel.send(request | {"turn": self._turn}, deadline=deadline)
+                self._wait_for_twin()
                 reply = self._channel.receive(deadline=deadline)
                 span = clock.stop()
             if type(reply["turn"]) is not int or reply["turn"] != self._turn:
@@ -125,8 +153,17 @@ class Worker:
         remove(self._scratch)
         return status
 
+    def _wait_for_twin(self) -> None:
+        """Until it answers, its time is up, or it has ended, which the stream does not say: the worker holds it too."""
+        while self._twin and not select.select([self._channel.fileno()], [], [], TWIN_LOOK_S)[0]:
+            if is_dead(self._twin):
+                raise EOFError
+            if time.monotonic() > self.deadline:
+                return
+
     def _lose(self, why: str) -> WorkerLost:
         status = self.end(patience_s=0.0 if why else PATIENCE_S)
+        self.killed = not why and status in (-signal.SIGKILL, None)  # by the system or somebody: seldom its own doing
         if not why:
             why = f"your code ended the process it ran in{_by(status)}"
         self.lost = why
@@ -244,6 +281,26 @@ class WorkerSubject:
     def identity(self, experiment: Experiment, inputs: Mapping[str, Any]) -> tuple[object, ...]:
         """See `Subject.identity`."""
         return (self, self.generation)
+
+    @contextlib.contextmanager
+    def guarded(self, experiment: Experiment, forbid: tuple[str, ...], *, alone: bool) -> Iterator[None]:
+        """See `check.guard`."""
+        assert isinstance(experiment, types.FunctionType)
+        with guarded(self.worker, experiment, forbid, alone=alone):
+            yield
+
+    def resident(self, experiment: Experiment, inputs: dict[str, Any]) -> tuple[int, int] | None:
+        """See `check.guard`: what the kernel says of a twin's memory."""
+        if not self.worker.can_fork:
+            return None
+        with twin(self.worker) as other:
+            before = other.memory()
+            self.call(experiment, inputs, watch=True)  # which keeps the output
+            after = other.memory()
+            other.trim()
+            kept = other.memory()
+            other.leave()
+        return after.peak_since(before), max(kept.own - before.own, 0)
 
     def metered(self, experiment: Experiment, inputs: dict[str, Any], meter: Meter, *, seed: int = 0) -> Outcome:
         """See `MeteredSubject.metered`: the worker counts, and the meter here takes over what it says."""

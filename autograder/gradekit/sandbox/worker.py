@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import marshal
 import os
+import resource
 import socket
 import sys
 import types
@@ -27,9 +28,11 @@ from gradekit.check.failure import AuthoringError, CheckFailed
 from gradekit.check.operations import Operations
 from gradekit.check.storage import Heap, Storages
 from gradekit.check.subject import LocalSubject
+from gradekit.sandbox import sentry
 from gradekit.sandbox.jail import Isolation, Policy
 from gradekit.sandbox.wire import Channel, WireError
 
+_NOTHING: dict[str, Any] = {}
 METERS = {meter.__name__: meter for meter in (Storages, Heap, Operations, Tally)}
 _KEPT = {"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "GRADEKIT_DEVICE"}
 
@@ -64,11 +67,14 @@ def work(stream: socket.socket, isolation: Isolation, policy: Policy) -> NoRetur
     _settle_in(policy)
     channel = Channel(stream)
     channel.send({"level": isolation.level, "layers": isolation.layers, "thread": _thread()})
-    served = _Served()
+    sentry.install(channel.receive()["key"])
+    served = _Served(channel)
     with contextlib.suppress(EOFError, WireError):
         while True:
             request = channel.receive()
             reply = served.answer(request)
+            if reply is _NOTHING:  # a twin has answered
+                continue
             try:
                 channel.send(reply)
             except WireError as error:
@@ -77,7 +83,8 @@ def work(stream: socket.socket, isolation: Isolation, policy: Policy) -> NoRetur
 
 
 class _Served:
-    def __init__(self) -> None:
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self._namespace: dict[str, Any] = SHELL.user_ns
         self._subject = LocalSubject(self._namespace)
         self._held: Any = None
@@ -88,6 +95,9 @@ class _Served:
             "module": self._module,
             "hold": self._hold,
             "carry": self._carry,
+            "sentry": self._sentry,
+            "twin": self._twin,
+            "leave": self._leave,
         }
         self._namespace["grader"] = _Grader()
 
@@ -101,7 +111,7 @@ class _Served:
             reply = {"author": str(error)}
         except BaseException as error:  # a KeyboardInterrupt that the student raised, say
             reply = {"failed": f"{type(error).__name__}: {error}"}
-        return reply | {"turn": request["turn"]}
+        return reply if reply is _NOTHING else reply | {"turn": request["turn"]}
 
     def _cell(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run a cell as IPython does. An error in it is noted, and the next cell runs, as with Otter."""
@@ -144,6 +154,29 @@ class _Served:
         """As a call that does nothing: what is left is the way there and back."""
         self._inputs = plain.refill(getattr(self, "_inputs", None), request["inputs"])
         return {"outputs": plain.snapshot(self._held), "recorded": [], "operations": 0, "damaged": (), "aliased": ()}
+
+    def _sentry(self, request: dict[str, Any]) -> dict[str, Any]:
+        asked = request["command"]
+        if asked["command"] == "arm":
+            asked["functions"] = sentry.functions(asked.pop("forbid"), asked.pop("names"))
+        return sentry.ask(**asked)
+
+    def _twin(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A copy of this process answers in its place, alone and with one thread, until the judge lets it go.
+
+        The judge sees to it that this one stands still meanwhile.
+        """
+        twin = os.fork()
+        if twin == 0:
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+            return sentry.ask(**request["command"])
+        os.waitpid(twin, 0)
+        return _NOTHING
+
+    def _leave(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The last answer of a twin."""
+        self._channel.send(sentry.ask(**request["command"]) | {"turn": request["turn"]})
+        os._exit(0)
 
 
 class _Grader:
@@ -188,3 +221,6 @@ def _settle_in(policy: Policy) -> None:
     sys.path.insert(0, home)
     sys.argv[:] = ["notebook"]
     torch.set_num_threads(1)
+
+
+sentry.prepare()
