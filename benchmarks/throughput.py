@@ -640,10 +640,11 @@ def _descriptors(pid: int) -> int:
 
 
 def slope(looks: Sequence[Look], figure: Callable[[Look], float]) -> float:
-    """How much more with every thousand submissions: least squares, the first look left out where there are enough (by
-    then not everything has been used once). NaN for fewer than two.
+    """How much more with every thousand submissions: least squares, where there are enough without the first look (by
+    then not everything has been used once) and the last (by then all results may be read again, for the table). NaN for
+    fewer than two.
     """
-    used = looks[1:] if len(looks) > 3 else looks
+    used = looks[1:-1] if len(looks) > 4 else looks[1:] if len(looks) > 3 else looks
     if len(used) < 2:
         return math.nan
     return 1000 * statistics.linear_regression([look.graded for look in used], [figure(look) for look in used]).slope

@@ -134,6 +134,11 @@ def test_a_slope_is_by_the_thousand_and_leaves_out_the_first_look() -> None:
     assert math.isnan(throughput.slope(looks[:1], lambda one: one.grading_rss))
 
 
+def test_what_the_table_at_the_end_takes_is_no_leak() -> None:
+    looks = [look(n) for n in range(500, 2500, 500)] + [look(2500, memory=10**9)]
+    assert throughput.slope(looks, lambda one: one.grading_rss) == 0
+
+
 def test_a_leak_of_memory_or_of_descriptors_is_not_flat() -> None:
     flat = [look(n) for n in range(500, 3000, 500)]
     assert all(each <= most for _, each, _, most in throughput.flatness(flat))
