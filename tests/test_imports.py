@@ -12,7 +12,7 @@ import pytest
 import gradekit
 
 PACKAGE = Path(gradekit.__file__).parent
-LEVELS = ["cli", "report", "verify", "grade", "build", "sandbox", "check", "device", "data"]
+LEVELS = ["cli", "report", "collect", "verify", "grade", "build", "sandbox", "check", "device", "data"]
 
 
 def imported(path: Path) -> set[str]:

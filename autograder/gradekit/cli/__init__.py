@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gradekit.cli.build import build
 from gradekit.cli.check import check
+from gradekit.cli.collect import collect
 from gradekit.cli.demo import demo
 from gradekit.cli.doctor import doctor
 from gradekit.cli.grade import grade, regrade
@@ -19,7 +20,7 @@ from gradekit.problem import Problem
 
 __all__ = ["main"]
 
-_INSTRUCTORS_ONLY = {"pydantic", "nbgrader", "nbclient"}
+_INSTRUCTORS_ONLY = {"pydantic", "nbgrader", "nbclient", "yaml"}
 
 app = typer.Typer(
     name="gradekit",
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (build, verify, check, grade, regrade, demo, doctor):
+for command in (build, verify, check, collect, grade, regrade, demo, doctor):
     app.command()(command)
 
 

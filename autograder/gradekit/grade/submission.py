@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import sys
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +25,22 @@ from typing import IO, Any, BinaryIO
 from gradekit.grade.outputs import drop_outputs
 from gradekit.problem import UsageProblem
 
-__all__ = ["InvalidSubmission", "Submission", "find_submissions", "read_cells", "read_notebook"]
+__all__ = [
+    "RECORD",
+    "SKIPPED",
+    "InvalidSubmission",
+    "Notebook",
+    "Submission",
+    "find_submissions",
+    "open_file",
+    "open_zip",
+    "read_cells",
+    "read_notebook",
+    "take_notebook",
+    "unzip_one",
+]
+
+RECORD = "collected.csv"  # what `gradekit collect` writes beside the students' folders
 
 MAX_NOTEBOOK_BYTES = 256 * 2**20  # as it was handed in, and a zip as well
 # Without outputs. Parsed, JSON takes up to 22 times its bytes ([],[],[]): this bounds it to 350 MB.
@@ -34,8 +50,8 @@ MAX_DEPTH = 32  # folders in a student's folder
 # Nothing is read from a zip in one piece but its directory, of which this is room for 50,000 files.
 _LARGEST_READ = 4 * 2**20
 _CHUNK = 2**20
-_SKIPPED = {".ipynb_checkpoints", "__pycache__", "__MACOSX"}
-_SUFFIXES = {".ipynb", ".zip"}
+SKIPPED = {".ipynb_checkpoints", "__pycache__", "__MACOSX"}
+_SUFFIXES = frozenset({".ipynb", ".zip"})
 _TEXT_OF_16_OR_32_BITS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 # What else keeps a file from being opened, in the words of the file system.
 _ODD_FILES = {errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP}  # a socket, a device that nobody drives
@@ -47,6 +63,15 @@ class Submission:
 
     name: str
     path: Path
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook that was read: its file's name, its bytes, and whether outputs were left out of them."""
+
+    file_name: str
+    data: bytes
+    shortened: bool
 
 
 class InvalidSubmission(Exception):
@@ -62,8 +87,9 @@ def find_submissions(paths: Iterable[Path]) -> list[Submission]:
     A notebook or a zip is one submission. In a folder every file is one, and every subfolder (a student's own), whose
     name is the submission's. In a student's folder notebooks count, and zips only where there is no notebook; more than
     one are told apart by their names. What is no notebook and no zip is a submission as well, and found invalid when it
-    is graded, so that nobody is passed over in silence; names that begin with a dot are left out. No link is followed,
-    but for a folder's that is named in `paths`. UsageProblem where a path does not exist or a folder is empty.
+    is graded, so that nobody is passed over in silence; names that begin with a dot are left out, and the record that
+    `gradekit collect` keeps in a folder. No link is followed, but for a folder's that is named in `paths`. UsageProblem
+    where a path does not exist or a folder is empty.
     """
     found: list[tuple[list[str], Path]] = []
     for path in paths:
@@ -84,7 +110,7 @@ def find_submissions(paths: Iterable[Path]) -> list[Submission]:
 
 def _inside(folder: Path, above: list[str]) -> Iterator[tuple[list[str], Path]]:
     for path in sorted(folder.iterdir()):
-        if path.name in _SKIPPED or path.name.startswith("."):
+        if path.name in SKIPPED or path.name.startswith(".") or path.name == RECORD:
             continue
         if os.path.isdir(path) and not path.is_symlink():
             works = _works(path)
@@ -103,7 +129,7 @@ def _works(folder: Path) -> list[Path]:
     for above, folders, names in os.walk(folder):  # follows no link
         if len(Path(above).relative_to(folder).parts) >= MAX_DEPTH:
             folders.clear()
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
+        folders[:] = sorted(name for name in folders if name not in SKIPPED and not name.startswith("."))
         # a link to a folder stands among the folders
         files += [Path(above, name) for name in (*names, *folders) if _is_work(Path(above, name))]
         looked += len(names) + len(folders)
@@ -116,7 +142,7 @@ def _works(folder: Path) -> list[Path]:
 def _is_work(path: Path) -> bool:
     return (
         path.suffix.lower() in _SUFFIXES
-        and path.name not in _SKIPPED
+        and path.name not in SKIPPED
         and not path.name.startswith(".")
         and (path.is_symlink() or not os.path.isdir(path))
     )
@@ -159,20 +185,75 @@ def read_cells(submission: Submission, assignment: str) -> Mapping[str, Any]:
     return _read(submission, assignment)[1]
 
 
+def take_notebook(path: Path, file_name: str = "") -> Notebook:
+    """The notebook that lies at `path`, or in the zip there: of several in a zip, the one of this name.
+
+    It is known to be a notebook with code in it, of whatever assignment. Raises InvalidSubmission, as read_notebook.
+    """
+    notebook = _taken(path, file_name)
+    _parsed(notebook.data, "")
+    return notebook
+
+
 def _read(submission: Submission, assignment: str) -> tuple[bytes, Mapping[str, Any]]:
+    data = _taken(submission.path, f"{assignment}.ipynb" if assignment else "").data
+    return data, _parsed(data, assignment)
+
+
+def _taken(path: Path, file_name: str) -> Notebook:
     try:
-        with _opened(submission.path) as stream:
-            data = _from_zip(stream, assignment) if submission.path.suffix.lower() == ".zip" else _bounded(stream)
+        with open_file(path, MAX_NOTEBOOK_BYTES) as stream:
+            if path.suffix.lower() == ".zip":
+                return _from_zip(stream, file_name)
+            return Notebook(path.name, *_bounded(stream))
     except OSError as error:
         raise InvalidSubmission(f"cannot be read: {error.strerror or 'the file system does not say why'}") from error
     except MemoryError as error:
         raise InvalidSubmission("cannot be read: it takes more memory than there is") from error
-    return data, _parsed(data, assignment)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, opened without following a link and without waiting for whoever holds the other end of a pipe."""
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip of any size, of which no more than its directory is read. InvalidSubmission where it is none; OSError."""
+    with open_file(path, None) as stream:
+        try:
+            archive = zipfile.ZipFile(stream)
+        except (InvalidSubmission, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise _broken_zip(error) from error
+        with archive:
+            yield archive
+
+
+@contextmanager
+def unzip_one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, suffix: str) -> Iterator[Path]:
+    """A file of a zip as a file of its own, whose name is ours, for as long as the context lasts.
+
+    No more is written than MAX_NOTEBOOK_BYTES, whatever the zip says of itself. Raises InvalidSubmission, or OSError.
+    """
+    _refuse_entry(entry, "it")
+    if entry.file_size > MAX_NOTEBOOK_BYTES:
+        raise _too_large()
+    with tempfile.TemporaryDirectory(prefix="gradekit-") as folder:
+        path = Path(folder, f"file{suffix}")
+        try:
+            with archive.open(entry) as packed, path.open("wb") as stream:
+                for chunk in _chunks(packed, MAX_NOTEBOOK_BYTES + 1):
+                    stream.write(chunk)
+        except (InvalidSubmission, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise _broken_zip(error) from error
+        yield path
+
+
+@contextmanager
+def open_file(path: Path, most: int | None, suffixes: frozenset[str] = _SUFFIXES) -> Iterator[BinaryIO]:
+    """A regular file, opened without following a link and without waiting for whoever holds the other end of a pipe.
+
+    InvalidSubmission where it is something else, larger than `most` bytes, or its name has another suffix.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
@@ -188,9 +269,9 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             raise InvalidSubmission("the folder is empty" if empty else "the folder holds no notebook and no zip")
         if not stat.S_ISREG(before.st_mode):
             raise InvalidSubmission("is not a file")
-        if path.suffix.lower() not in _SUFFIXES:
+        if path.suffix.lower() not in suffixes:
             raise InvalidSubmission("is neither a notebook (.ipynb) nor a zip")
-        if before.st_size > MAX_NOTEBOOK_BYTES:
+        if most is not None and before.st_size > most:
             raise _too_large()
         with _Reader(io.FileIO(descriptor, closefd=False)) as stream:
             yield stream
@@ -212,11 +293,11 @@ class _Reader(io.BufferedReader):
         return super().read(size)
 
 
-def _bounded(stream: IO[bytes]) -> bytes:
-    """The whole text, without its outputs where it is large."""
+def _bounded(stream: IO[bytes]) -> tuple[bytes, bool]:
+    """The whole text, without its outputs where it is large; and whether they were left out."""
     data = b"".join(_chunks(stream, MAX_KEPT_BYTES + 1))
     if len(data) <= MAX_KEPT_BYTES:
-        return data
+        return data, False
 
     def all_chunks() -> Iterator[bytes]:
         size = len(data)
@@ -232,7 +313,7 @@ def _bounded(stream: IO[bytes]) -> bytes:
         raise InvalidSubmission(f"is larger than {MAX_KEPT_BYTES // 2**20} MiB even without its outputs")
     if not whole:
         raise _cut_short()
-    return kept
+    return kept, True
 
 
 def _chunks(stream: IO[bytes], most: int) -> Iterator[bytes]:
@@ -242,43 +323,51 @@ def _chunks(stream: IO[bytes], most: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _from_zip(stream: BinaryIO, assignment: str) -> bytes:
-    """The one notebook in a zip, or the one that has the assignment's name. Nothing is unpacked."""
+def _from_zip(stream: BinaryIO, file_name: str) -> Notebook:
+    """The one notebook in a zip, or the one of this name. Nothing is unpacked."""
     try:
         with zipfile.ZipFile(stream) as archive:
-            entry = _one(archive.infolist(), assignment)
+            name, entry = _one(archive.infolist(), file_name)
             with archive.open(entry) as notebook:
-                return _bounded(notebook)  # never more, whatever the zip says of itself
+                return Notebook(name, *_bounded(notebook))  # never more, whatever the zip says of itself
     except (InvalidSubmission, OSError, MemoryError):
         raise
-    except Exception as error:  # zlib, struct, names that are no text: a zip can be broken in any of its parts
-        raise InvalidSubmission(f"is not a zip that can be read: {error}") from error
+    except Exception as error:
+        raise _broken_zip(error) from error
 
 
-def _one(entries: list[zipfile.ZipInfo], assignment: str) -> zipfile.ZipInfo:
+def _broken_zip(error: Exception) -> InvalidSubmission:
+    """zlib, struct, names that are no text: a zip can be broken in any of its parts."""
+    return InvalidSubmission(f"is not a zip that can be read: {error}")
+
+
+def _one(entries: list[zipfile.ZipInfo], file_name: str) -> tuple[str, zipfile.ZipInfo]:
     found = []
     for entry in entries:
         parts = re.split(r"[/\\]", entry.filename)  # a zip made by Windows may use either
-        hidden = any(part in _SKIPPED or part.startswith("._") for part in parts)
+        hidden = any(part in SKIPPED or part.startswith("._") for part in parts)
         if entry.filename.lower().endswith(".ipynb") and not hidden:
             found.append((parts[-1], entry))
     if not found:
         raise InvalidSubmission("there is no notebook in the zip")
     if len(found) > 1:
-        named = [(name, entry) for name, entry in found if name == f"{assignment}.ipynb"]
+        named = [(name, entry) for name, entry in found if name == file_name]
         if len(named) != 1:
-            which = f"one notebook named {assignment}.ipynb" if assignment else "one notebook"
+            which = f"one notebook named {file_name}" if file_name else "one notebook"
             raise InvalidSubmission(f"the zip does not hold {which}, but {len(found)} notebooks")
         found = named
-    entry = found[0][1]
+    _refuse_entry(found[0][1], "the notebook in the zip")
+    return found[0]
+
+
+def _refuse_entry(entry: zipfile.ZipInfo, what: str) -> None:
     if entry.flag_bits & 0x1:
-        raise InvalidSubmission("the notebook in the zip is encrypted: zip it without a password")
+        raise InvalidSubmission(f"{what} is encrypted: zip it without a password")
     if stat.S_ISLNK(entry.external_attr >> 16):
-        raise InvalidSubmission("the notebook in the zip is a link: zip the file itself")
+        raise InvalidSubmission(f"{what} is a link: zip the file itself")
     # The others are unpacked by Python in pieces of any size (bzip2: 4 KiB to gigabytes), or with a memory of any size.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise InvalidSubmission("is not a zip that can be read: it is packed by another method than deflate")
-    return entry
 
 
 def _parsed(data: bytes, assignment: str) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gradekit.grade.result import Result
+from gradekit.grade.spreadsheet import cell, quoted
 from gradekit.problem import Problem
 
 __all__ = ["write_grades", "write_result", "write_views"]
@@ -63,10 +64,10 @@ def write_result(folder: Path, result: Result) -> Path:
 def write_grades(folder: Path, results: Sequence[Result]) -> Path:
     """`folder/grades.csv`: submission, status, score, possible, and a column a question."""
     questions = list(dict.fromkeys(q.name for result in results for q in result.questions))
-    rows = [["submission", "status", "score", "possible", *map(_cell, questions)]]
+    rows = [["submission", "status", "score", "possible", *map(quoted, questions)]]
     for result in sorted(results, key=lambda r: r.submission):
         scores = {question.name: f"{question.score:g}" for question in result.questions}
-        name = _cell(_plain(result.submission))
+        name = cell(result.submission)
         per_question = [scores.get(question, "") for question in questions]
         rows.append([name, result.status, f"{result.score:g}", f"{result.possible:g}", *per_question])
     path = folder / "grades.csv"
@@ -137,35 +138,6 @@ def _ends_like_a_digest(name: str) -> bool:
 def _caseless(name: str) -> str:
     """What a file system that ignores case and composition compares (canonical caseless matching, Unicode D145)."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
-
-
-# CSV -------------------------------------------------------------------------------------------------------------
-
-# What opens a formula, or a command, in one spreadsheet or another; the last four are their full-width twins.
-_OPENS_A_FORMULA = tuple("=+-@|%＝＋－＠")
-
-
-# Marks that turn the direction of text round (Unicode Bidirectional Algorithm, 2), and control characters.
-_UNSEEN = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-
-def _plain(name: str) -> str:
-    """A name that a spreadsheet does not take for a formula, and that does not rearrange the text around it."""
-    seen = _UNSEEN.sub(lambda mark: f"\\u{ord(mark[0]):04x}", name)
-    return f"'{seen}" if name[:1] in ("\t", "\r") or _bare(name).startswith(_OPENS_A_FORMULA) else seen
-
-
-def _bare(name: str) -> str:
-    """Without the white space and invisible characters in front, which some spreadsheets drop."""
-    for i, character in enumerate(name):
-        if not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf"):
-            return name[i:]
-    return ""
-
-
-def _cell(text: str) -> str:
-    """Quoted wherever a dialect of CSV might cut it in two: where Excel's list separator is a semicolon, say."""
-    return '"' + text.replace('"', '""') + '"' if re.search(r'[^\S ]|[,;:|"]', text) else text
 
 
 # JSON ------------------------------------------------------------------------------------------------------------
