@@ -73,12 +73,18 @@ def collect_into(
         if not by_student:
             raise Problem("holds no submission", where=source, mend="name what the platform gave, or a folder")
         names = _folders([uploads[-1].student for uploads in by_student.values()], before)
+        recorded: dict[tuple[str, str], list[Row]] = {}
+        for row in before:
+            if row.assignment == request.nbgrader:
+                recorded.setdefault(row.key, []).append(row)
         on_start(len(by_student))
         rows: list[Row] = []
         with put(output) as stage:
             for key, uploads in by_student.items():
                 choice = choose(uploads, place, request.wanted, request.due)
-                placed, told = _placed(choice, names[key], output, request, before)
+                placed, told = _placed(
+                    choice, names[key], output, request, recorded.get(_who(choice.upload.student), [])
+                )
                 if placed is not None:
                     stage.add(placed)
                 rows += told
@@ -149,7 +155,7 @@ def _who(student: Student) -> tuple[str, str]:
 
 
 def _placed(
-    choice: Choice, name: str, output: Path, request: Request, before: list[Row]
+    choice: Choice, name: str, output: Path, request: Request, recorded: list[Row]
 ) -> tuple[Place | None, list[Row]]:
     """The student's folder as it is to be, None if it is to stay as it is; and the rows, filled in."""
     student = choice.upload.student
@@ -159,7 +165,6 @@ def _placed(
         replace(row, student=name, assignment=request.nbgrader, why="; ".join(filter(None, (row.why, alike))))
         for row in choice.rows
     ]
-    recorded = [row for row in before if row.key == _who(student) and row.assignment == request.nbgrader]
     if choice.notebook is None:
         if request.nbgrader or any(row.outcome == "taken" for row in recorded) or os.path.lexists(output / at):
             return None, rows
