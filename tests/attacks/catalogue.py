@@ -1005,12 +1005,6 @@ for name, harm, code, more in (
         {},
     ),
     (
-        "lifts with a token that is equal to everything",
-        "the sentry compares the token with the right one, and hands that over to who compares",
-        "import sys\nclass Any(bytes):\n    def __eq__(self, o): return True\n    def __ne__(self, o): return False\n    __hash__ = bytes.__hash__\ndef softmax(x):\n    sys.audit('gradekit.sentry', [{'command': 'lift', 'nonce': b'', 'token': Any()}])\n    return vars(torch)['soft' + 'max'](x, 1)",
-        {},
-    ),
-    (
         "interrupts the sentry",
         "a collection and a signal run its code within the sentry, and look for the key in the frames",
         "import gc, hashlib, signal, sys\nkeys = set()\ndef look(v, depth=0):\n    if type(v) is bytes and len(v) == 32:\n        keys.add(v)\n    elif depth < 6:\n        for c in getattr(v, '__closure__', None) or ():\n            look(c.cell_contents, depth + 1)\n        if type(v) in (list, tuple):\n            for w in v[:50]:\n                look(w, depth + 1)\n        if type(v).__name__ == 'KeyWrapper':\n            for w in gc.get_referents(v):\n                look(w, depth + 1)\ndef walk(*a):\n    try:\n        f = sys._getframe(1)\n        while f is not None:\n            for v in list(f.f_locals.values()):\n                try:\n                    look(v)\n                except Exception:\n                    pass\n            f = f.f_back\n    except Exception:\n        pass\ndef softmax(x):\n    gc.callbacks.append(walk)\n    before = gc.get_threshold()\n    gc.set_threshold(1)\n    gc.enable()\n    signal.signal(signal.SIGALRM, walk)\n    for n in range(40):\n        signal.setitimer(signal.ITIMER_REAL, 0.00002 + n * 1e-6)\n        sys.audit('gradekit.sentry', [{'command': 'tell', 'nonce': b''}])\n    signal.setitimer(signal.ITIMER_REAL, 0)\n    gc.set_threshold(*before)\n    gc.callbacks.remove(walk)\n    for k in keys:\n        sys.audit('gradekit.sentry', [{'command': 'lift', 'nonce': b'', 'token': hashlib.blake2b(b'lift', key=k).digest()}])\n    return vars(torch)['soft' + 'max'](x, 1)",
@@ -1079,7 +1073,7 @@ for name, harm, code, more in (
     (
         "asks for the kernel to be lifted",
         "it asks the sentry itself to end what it denies",
-        "import sys\ndef softmax(x):\n    for command in ('lift', 'tell', 'alone'):\n        sys.audit('gradekit.sentry', [{'command': command, 'nonce': b'', 'token': b''}])\n    return vars(torch)['soft' + 'max'](x, 1)",
+        "import sys\ndef softmax(x):\n    for command in ('lift', 'tell', 'trim'):\n        sys.audit('gradekit.sentry', [{'command': command, 'nonce': b'', 'token': b''}])\n    return vars(torch)['soft' + 'max'](x, 1)",
         {},
     ),
     (

@@ -61,7 +61,7 @@ def counts(
         draft.data = {"at_most": bounds[0][1], "at_least": bounds[1][1], "cases": []}
         for case in cases.cases(inputs, experiment.__name__, kind):
             name = cases.describe(case, parameters(experiment, case).inputs)
-            with guarded(student, experiment, alone=True):
+            with guarded(student, experiment, counted=True):
                 ours = count(experiment, student, case)
             theirs = None if times is None else count(experiment, as_metered(times), case)
             found = {item: ours[item] for item in what}

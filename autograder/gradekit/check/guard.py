@@ -12,18 +12,18 @@ from gradekit.check.experiment import Experiment
 
 @contextlib.contextmanager
 def guarded(
-    subject: Any, experiment: Experiment, forbid: tuple[str, ...] = (), *, alone: bool = False
+    subject: Any, experiment: Experiment, forbid: tuple[str, ...] = (), *, counted: bool = False
 ) -> Iterator[None]:
-    """Inside, no call on the subject can reach an operator that matches `forbid`, however it goes about it.
+    """Inside, where something is forbidden or counted, calls on the subject run in one process with one thread, which
+    can start no other and has nothing that matches `forbid`. What they leave behind there is gone afterwards.
 
-    alone: it runs in one process with one thread, which can start no other; what it leaves behind there is gone
-    afterwards. Raises CheckFailed if the student's code has changed the code that counts.
+    Raises CheckFailed if the student's code has changed the code that counts.
     """
     guard = getattr(subject, "guarded", None)
-    if guard is None or not (forbid or alone):
+    if guard is None or not (forbid or counted):
         yield
         return
-    with guard(experiment, forbid, alone=alone):
+    with guard(experiment, forbid):
         yield
 
 

@@ -71,18 +71,19 @@ def memory(
         kind = device.current().kind
         limit = limit_for(at_most, kind)
         case = cases.only(inputs, experiment.__name__, kind, draw=0, check="memory")
-        with quiet(), guarded(student, experiment, forbid):
+        with quiet():
             _verify(experiment, student, expert, case)
             if forbid:
-                refuse(student.call(experiment, case, record=True).recorded, forbid)
+                with guarded(student, experiment, forbid):
+                    refuse(student.call(experiment, case, record=True).recorded, forbid)
             if limit is None:
                 draft.verdict = "not assessed"
                 draft.message = f"not assessed on a {kind}: there is a limit for {' and '.join(at_most)} only"  # type: ignore[arg-type]
                 return
         theirs = use(expert, experiment, case, kind)
-        with guarded(student, experiment, forbid, alone=True):
+        with guarded(student, experiment, forbid, counted=True):
             ours = use(student, experiment, case, kind)
-        with quiet(), guarded(student, experiment, forbid):
+        with quiet():
             grown = resident(student, experiment, case)
         if saved:
             _require_graph(ours, theirs, experiment)

@@ -118,7 +118,7 @@ def rules(
     stand in the code of the names under test or of what they name; what is required must have run in each case.
     """
     student = as_subject(env)
-    with evidence.recording("rules", experiment) as draft, guarded(student, experiment, forbid, alone=bool(require)):
+    with evidence.recording("rules", experiment) as draft, guarded(student, experiment, forbid, counted=bool(require)):
         draft.data = {"forbid": list(forbid), "require": list(require)}
         for case in cases.cases(inputs, experiment.__name__, device.current().kind):
             outcome = student.call(experiment, case, record=True)

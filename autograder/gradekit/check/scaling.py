@@ -82,16 +82,14 @@ def scaling(
         refuse_blank(recorded.outputs, experiment, smallest)
         if of == "operations":
             _refuse_numpy(smallest, recorded.outputs, recorded.recorded)
-            with guarded(student, experiment, forbid, alone=True):
+            with guarded(student, experiment, forbid, counted=True):
                 found = _count(experiment, as_metered(student), inputs, sizes, kind)
             draft.data |= found
             draft.verdict = "pass" if found["exponent"] <= at_most_exponent + 1e-9 else "fail"
             cause = found["most"]
             said = f"the number of operations grows as size^{found['exponent']:.2f}"
         else:
-            with guarded(student, experiment, forbid):
-                found = _time(experiment, student, inputs, sizes, kind, at_most_exponent)
-            draft.data |= found
+            draft.data |= (found := _time(experiment, student, inputs, sizes, kind, at_most_exponent))
             draft.verdict, cause = found["verdict"], ""
             said = f"the time grows as size^{found['exponent']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
         growth = f"{sizes[-1] / sizes[0]:g} times the size costs {_figure(found['cost'][-1] / found['cost'][0])} times"

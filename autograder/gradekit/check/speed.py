@@ -36,6 +36,10 @@ SUSPICIOUS = 2.0
 WARM_UP_BELOW = 0.2
 """A first call of fewer seconds is followed by a second one before the clock counts."""
 
+WITHOUT_CALLS, WITHOUT_TIMES, WITHOUT_S = 5, 4.0, 0.02
+"""Where what is forbidden is not to be had, the fastest of so many calls takes at most so many times as long, and so
+many seconds more: else it is flagged. The first call in a new process is slower by some milliseconds."""
+
 MANY = 2_000
 """Tensor operations, at which the count for a message ends."""
 
@@ -115,13 +119,11 @@ def speed(
     Times are those of single calls, complete on the device; on a CPU with one thread. Checks with several limits on
     the same experiment, inputs and code share one measurement and extend it as they need.
     """
-    student = as_subject(env)
     with evidence.recording("speed", experiment) as draft:
         kind = device.current().kind
         limit = limit_for(at_most, kind)
-        expert = as_timed(reference)
-        with quiet(), guarded(student, experiment, forbid):  # what is timed uses nothing forbidden either
-            measured = _measurement(experiment, student, expert, inputs, kind)
+        with quiet():
+            measured = _measurement(experiment, as_subject(env), as_timed(reference), inputs, kind)
             if limit is None:
                 _refuse_forbidden(measured, forbid)
                 draft.verdict = "not assessed"
@@ -131,12 +133,12 @@ def speed(
             while decision is None:
                 measured.pair()
                 decision = decide(measured.log_ratios, limit, final=_out_of_time(measured, limit))
-            if decision.verdict != "fail":
-                _refuse_forbidden(measured, forbid)
         draft.data = _data(measured, decision, limit)
         draft.verdict = decision.verdict
         if decision.verdict == "fail":
             raise CheckFailed(_too_slow(decision, limit, kind) + _cause(measured))
+        if flag := _refuse_forbidden(measured, forbid):
+            draft.data.setdefault("flag", flag)
         draft.message = _passed(decision, limit, kind)
 
 
@@ -195,10 +197,26 @@ def _out_of_time(measured: Measurement, limit: float) -> bool:
     return measured.elapsed_s > (SECONDS if astride else 3 * SECONDS)
 
 
-def _refuse_forbidden(measured: Measurement, forbid: tuple[str, ...]) -> None:
-    if forbid:
-        case = draw(measured.inputs, measured.experiment, measured.kind, 0)
+def _refuse_forbidden(measured: Measurement, forbid: tuple[str, ...]) -> str:
+    """Raise CheckFailed if the student's code uses what is forbidden. What a person should look at: that it is much
+    slower where that is not to be had than it was when it was timed, as if it knew the one from the other.
+    """
+    if not forbid:
+        return ""
+    case = draw(measured.inputs, measured.experiment, measured.kind, 0)
+    with guarded(measured.student, measured.experiment, forbid):
         refuse(measured.student.call(measured.experiment, case, record=True).recorded, forbid)
+        if not measured.student_s:
+            return ""
+        usual = statistics.median(measured.student_s)
+        for _ in range(WITHOUT_CALLS):
+            taken = measured.student.call(measured.experiment, case, timed=True).seconds
+            if taken <= WITHOUT_TIMES * usual + WITHOUT_S:
+                return ""
+    return (
+        f"where nothing forbidden is to be had it takes {_figure(taken / usual)} times as long as when it was timed: "
+        "does it tell the one from the other?"
+    )
 
 
 def _data(measured: Measurement, decision: Decision, limit: float) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import Any
 MESSAGE = 64 * 1024
 _KEPT = {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "TMPDIR", "XDG_CACHE_HOME"}
 _KEPT_PREFIXES = ("LC_", "GRADEKIT_", "CUDA_", "NVIDIA_")
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""As torch's in a worker: threads gain nothing where the time of all counts, and a twin (see `guard`) can start none."""
 START_S = 120.0
 """Seconds that the server may take to import everything."""
 END_S = 60.0
@@ -112,7 +114,7 @@ class Server:
                 command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
+                env=environment | _ONE_THREAD | {"PYTHONDONTWRITEBYTECODE": "1"},
                 start_new_session=True,
             )
         return cls(process, Connection(ours))

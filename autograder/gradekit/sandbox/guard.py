@@ -1,12 +1,16 @@
-"""A counted call, guarded by the judge: what is forbidden is denied to the whole process, nothing else runs beside it.
+"""A counted call, guarded by the judge: what is forbidden is not to be had, and nothing else runs beside it.
 
-Two means, and neither asks the student's process to be honest:
+It runs in a twin: a copy of the worker's process that answers in its place until the judge lets it go, and is not used
+again. Neither of two means asks the student's process to be honest:
 
-- its sentry (see `sentry`) says with a keyed digest that the forbidden operators are denied, before any input is sent,
-  and is asked to lift that only when the output is here;
-- the kernel. Processes that the notebook has started stand still (SIGSTOP) meanwhile. Where memory, operations or calls
-  are counted, a twin is forked that answers in the worker's place: it may start neither process nor thread
-  (RLIMIT_NPROC), the worker and all its threads stand still, and what its memory grows to is read from /proc.
+- the twin's sentry (see `sentry`) says with a keyed digest that the forbidden operators are denied, before any input is
+  sent, and that the harness is what it was before the first cell;
+- the kernel. A twin starts with one thread, and may start neither process nor thread (RLIMIT_NPROC, read from /proc);
+  the worker, all its threads, and all processes that the notebook has started stand still meanwhile (SIGSTOP); and what
+  the twin's memory grows to is read from /proc.
+
+A fork and the end of it take 15 ms, once a check. On a GPU there is no twin, since CUDA survives no fork, and a counted
+call is not guarded.
 """
 
 import ast
@@ -18,7 +22,7 @@ import secrets
 import signal
 import time
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,50 +43,35 @@ ONE_PROCESS = "a question that counts what your code does is answered in one pro
 
 
 @contextlib.contextmanager
-def guarded(
-    worker: "Worker", experiment: types.FunctionType, forbid: tuple[str, ...], *, alone: bool
-) -> Iterator[None]:
-    """Inside, calls on the worker are guarded. Raises CheckFailed if the code that counts was changed, if a denied
-    operator was called, or if the notebook's processes cannot be stopped.
+def guarded(worker: "Worker", experiment: types.FunctionType, forbid: tuple[str, ...]) -> Iterator[None]:
+    """Inside, calls on the worker are guarded. Raises CheckFailed if the code that counts was changed, if what is
+    forbidden was called, or if the notebook's processes cannot be stopped.
     """
-    pairs = sentry.to_deny(forbid, experiment)
-    more = {"forbid": list(forbid), "names": sentry.names_of(experiment)}
-    told: list[Mapping[str, Any]] = []
+    if not worker.can_fork:
+        yield
+        return
     failed: CheckFailed | None = None
-    try:
-        armed = _tell(worker, "sentry", "arm", operators=[list(pair) for pair in pairs], **more)
-        _refuse_changed(armed)
-        if armed["what"] != sentry.digest_of(pairs):
-            raise CheckFailed(_changed([]))
-        with _still(worker.processes()):
-            if alone and worker.can_fork:
-                with twin(worker) as other:
-                    yield
-                    told.append(other.leave())
-            else:
-                yield
-    except CheckFailed as failure:
-        failed = failure
-        if any(words in str(failure) for words in _REFUSED_BY_THE_KERNEL):
-            failed = CheckFailed(f"{failure}. {ONE_PROCESS.capitalize()}")
-        raise failed from failure.__cause__
-    finally:
+    told: Mapping[str, Any] = {}
+    with twin(worker, experiment, forbid) as other:
+        try:
+            yield
+        except CheckFailed as failure:
+            failed = failure
+            if any(words in str(failure) for words in _REFUSED_BY_THE_KERNEL):
+                failed = CheckFailed(f"{failure}. {ONE_PROCESS.capitalize()}")
         if not worker.lost:
-            try:
-                told.append(_tell(worker, "sentry", "lift"))
-            except CheckFailed:
-                if failed is None:
-                    raise
-        if failed is None or "forbids" not in str(failed):
-            _refuse(told)
+            told = other.leave()
+    if failed is None or "forbids" not in str(failed):
+        _refuse(told)
+    if failed is not None:
+        raise failed
 
 
-def _refuse(told: Iterable[Mapping[str, Any]]) -> None:
+def _refuse(told: Mapping[str, Any]) -> None:
     """Raise CheckFailed for what a sentry has seen, whatever else has failed: that is the cause."""
-    for each in told:
-        _refuse_changed(each)
-        for name in each.get("denied", ()):
-            raise CheckFailed(f"it calls {name}, which this question forbids: write it yourself")
+    _refuse_changed(told)
+    for name in told.get("denied", ()):
+        raise CheckFailed(f"it calls {name}, which this question forbids: write it yourself")
 
 
 class Twin:
@@ -96,7 +85,7 @@ class Twin:
 
     def trim(self) -> None:
         """Let it give back what it holds of freed memory."""
-        _tell(self._worker, "sentry", "alone")
+        _tell(self._worker, "sentry", "trim")
 
     def leave(self) -> dict[str, Any]:
         """It ends; what its sentry says at last."""
@@ -104,18 +93,29 @@ class Twin:
 
 
 @contextlib.contextmanager
-def twin(worker: "Worker") -> Iterator[Twin]:
-    """Inside, a twin answers, and it has to leave before the end."""
+def twin(worker: "Worker", experiment: types.FunctionType, forbid: tuple[str, ...] = ()) -> Iterator[Twin]:
+    """Inside, a twin answers, to which nothing that is forbidden is to be had. It is to leave before the end."""
+    operators = sentry.to_deny(forbid, experiment)
     before = set(worker.processes())
-    told = _tell(worker, "twin", "alone")
+    told = _tell(
+        worker,
+        "twin",
+        "arm",
+        operators=[list(pair) for pair in operators],
+        forbid=list(forbid),
+        names=sentry.names_of(experiment),
+    )
     made = [pid for pid in worker.processes() if pid not in before and _number_within(pid) == told["pid"]]
     if len(made) != 1:
         raise CheckFailed(ONE_PROCESS)
     pid = made[0]
     with _still([worker.pid, *(other for other in worker.processes() if other != pid)]), worker.answered_by(pid):
-        if not _is_alone(pid):
-            raise CheckFailed(ONE_PROCESS)
         try:
+            _refuse_changed(told)
+            if told["what"] != sentry.digest_of(operators):
+                raise CheckFailed(_changed([]))
+            if not _is_alone(pid):
+                raise CheckFailed(ONE_PROCESS)
             yield Twin(worker, pid)
         finally:
             if not worker.lost and not is_dead(pid):
@@ -148,8 +148,6 @@ class Memory:
 def _tell(worker: "Worker", ask: str, command: str, **more: Any) -> dict[str, Any]:
     """Ask the sentry of the process that answers. CheckFailed if it was not the sentry that answered."""
     nonce = secrets.token_bytes(16)
-    if command == "lift":
-        more["token"] = sentry.token(worker.key, nonce, "lift")
     try:
         reply = worker.ask({"ask": ask, "command": {"command": command, "nonce": nonce, **more}})
         text, proof = reply["text"], reply["proof"]

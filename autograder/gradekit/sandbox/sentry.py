@@ -1,18 +1,18 @@
-"""What guards a counted call in the worker's own process, out of reach of the Python code that shares it.
+"""What guards a counted call in the process that it runs in, out of reach of the Python code that shares it.
 
 A recorder or a meter is Python, and so is what a student writes: whoever shares the process can patch it. So what is
-forbidden is also made *unavailable* while such a call runs, in torch's dispatcher and for the whole process: a kernel
-that refuses takes the place of the real one at every backend, and threads, forked children, popped modes and other
-names for the same function all meet it. The judge asks for that before it sends any input, and for the end of it only
-when it holds the output.
+forbidden is also made *unavailable* in the process that a counted call runs in, a twin of the worker's that is not used
+again (see `guard`): in torch's dispatcher a kernel that refuses takes the place of the real one at every backend, so
+that threads, popped modes and other names for the same function all meet it, and functions of NumPy, SciPy and autograd
+have other code. The judge asks for that before it sends any input.
 
 That it was done is told by a keyed digest. The key comes before the first line of the student's code, lies in a closure
 and nowhere else, and the closure is an audit hook (PEP 578): it cannot be taken off again, `sys.audit` reaches it
-without knowing where it is, and Python's garbage collector is made to overlook it. To lift the refusal takes the key as
-well.
+without knowing where it is, and Python's garbage collector is made to overlook it. It works in a twin alone, which has
+one thread, with no signal handled and nothing collected: so no other code runs in its middle, and sees its frames.
 
 Beside that the closure remembers which functions the harness consisted of before the first cell, and says which of them
-are others now; and how often a profile function was set by anybody but the recorder.
+are others now; and whether a profile function was set by anybody but the recorder.
 
 What it does not keep is written in docs/threat-model.md: code that reads or writes the memory of its own process.
 """
@@ -28,6 +28,7 @@ import hashlib
 import importlib
 import os
 import re
+import resource
 import secrets
 import signal
 import sys
@@ -46,6 +47,7 @@ from gradekit.check.failure import Denied
 
 COMMAND = "gradekit.sentry"
 DENIED = "gradekit.denied"
+HANDLE = "gradekit.handle"
 
 _BACKENDS = (
     *("CPU", "CUDA", "MPS", "MkldnnCPU", "QuantizedCPU", "QuantizedCUDA", "SparseCPU", "SparseCUDA", "SparseCsrCPU"),
@@ -184,13 +186,15 @@ def install(key: bytes) -> None:
         blake2b=hashlib.blake2b,
         opaque=functools.cmp_to_key,
         kind_of_opaque=type(functools.cmp_to_key(max)),
-        collects=gc.isenabled,
-        collect=gc.enable,
         collect_no_more=gc.disable,
-        mask=importlib.import_module("_signal").pthread_sigmask,  # which is written in C
-        block=int(signal.SIG_BLOCK),
-        set_mask=int(signal.SIG_SETMASK),
-        signals=frozenset(map(int, signal.valid_signals())) - {int(signal.SIGKILL), int(signal.SIGSTOP)},
+        # Those of _signal are written in C.
+        handler=importlib.import_module("_signal").getsignal,
+        handle=importlib.import_module("_signal").signal,
+        ignore=int(signal.SIG_IGN),
+        signals=tuple(sorted(set(map(int, signal.valid_signals())) - {int(signal.SIGKILL), int(signal.SIGSTOP)})),
+        threads=sys._current_frames,  # what _thread counts is not set back by a fork
+        limit=resource.getrlimit,
+        processes=resource.RLIMIT_NPROC,
         getframe=sys._getframe,
         audit=sys.audit,
         refusal=_refusal,
@@ -203,7 +207,7 @@ def install(key: bytes) -> None:
         denied=Denied,
     )
     # Globals of its own: what is patched later, builtins included, is not asked.
-    scope = {"__builtins__": dict(vars(builtins)), "COMMAND": COMMAND, "DENIED": DENIED}
+    scope = {"__builtins__": dict(vars(builtins)), "COMMAND": COMMAND, "DENIED": DENIED, "HANDLE": HANDLE}
     make = types.FunctionType(_make.__code__, scope)
     hook, hidden = make(key, tools, harness, own_codes)
     sys.addaudithook(hook)
@@ -223,18 +227,15 @@ def _cells(value: Any) -> tuple[Any, ...]:
 def _make(key: bytes, tools: Any, harness: Any, own_codes: Any) -> Any:
     """The closure, see the top of this module.
 
-    Whoever interrupts it (a signal, a finalizer) sees its frames, and with them what they name. So the hook names what
-    has the key only behind an object that calls it and shows it to nobody, no signal and no collection comes while that
-    runs, and it calls nothing that is written in Python or that may be of another type than it looks.
+    Whoever interrupts it sees its frames, and with them what they name. So the hook names what has the key only behind
+    an object that calls it and shows it to nobody, and while that runs it is alone, and calls nothing that is written
+    in Python or that may be of another type than it looks.
     """
-    held: list[Any] = []  # kernels that refuse, as long as they are held
-    originals: list[Any] = []  # functions that refuse, and their code
-    swapped: dict[int, Any] = {}  # the code that they have instead
-    refusals: dict[str, Any] = {}  # one for each operator, for good: what is never freed has no finalizer
+    home = tools.getpid()  # where the notebook's cells run, perhaps with threads: there it says nothing
+    held: list[Any] = []  # what refuses, for good: what is never freed has no finalizer
+    refusals: dict[str, Any] = {}  # one for each operator
     denied: dict[str, int] = {}
-    profiled = [False]  # whether anybody but the recorder has set a profile function
-    armed = [False]
-    busy = [False]
+    state = {"armed": False, "profiled": False}
 
     def changed() -> list[str]:
         found = []
@@ -244,7 +245,7 @@ def _make(key: bytes, tools: Any, harness: Any, own_codes: Any) -> Any:
                 found.append(where)
         return found[:5]
 
-    def arm(operators: Any) -> None:
+    def arm(operators: Any, functions: Any) -> None:
         libraries: dict[str, Any] = {}
         for name, backend in operators:
             space, operator = name.split("::")
@@ -253,7 +254,11 @@ def _make(key: bytes, tools: Any, harness: Any, own_codes: Any) -> Any:
             if name not in refusals:
                 refusals[name] = tools.refusal(name.split(".")[0], tools.denied, tools.audit, DENIED)
             libraries[space].impl(operator, backend, refusals[name], False)
+        for function in functions:
+            held.append((function, function.__code__))
+            function.__code__ = tools.refusing(exactly(function, tools.kind_of_function))
         held.append(libraries)
+        state["armed"] = True
 
     def exactly(value: Any, kind: Any) -> Any:
         if type(value) is not kind:
@@ -264,83 +269,71 @@ def _make(key: bytes, tools: Any, harness: Any, own_codes: Any) -> Any:
         command, nonce = exactly(asked["command"], str), exactly(asked["nonce"], bytes)
         what = ""
         if command == "arm":
-            pairs = [
+            operators = [
                 tuple([exactly(word, str) for word in exactly(pair, list)])
                 for pair in exactly(asked["operators"], list)
             ]
-            denied.clear()
-            profiled[0] = False
-            arm(pairs)
-            for function in exactly(asked["functions"], list):
-                if function.__code__ not in swapped.values():
-                    originals.append((exactly(function, tools.kind_of_function), function.__code__))
-                    swapped[len(swapped)] = tools.refusing(function)
-                    function.__code__ = swapped[len(swapped) - 1]
-            armed[0] = True
-            what = tools.hexdigest(tools.blake2b(repr(pairs).encode()))
-        elif command == "lift":
-            if exactly(asked["token"], bytes) != tools.digest(tools.blake2b(nonce + b"lift", key=key)):
-                raise ValueError
-            held.clear()
-            for function, code in originals:
-                function.__code__ = code
-            originals.clear()
-            armed[0] = False
-        elif command == "alone":
+            arm(operators, exactly(asked["functions"], list))
+            tools.trim(0)
+            what = tools.hexdigest(tools.blake2b(repr(operators).encode()))
+        elif command == "trim":
             tools.trim(0)
         elif command != "tell":
             raise ValueError
         told = {"command": command, "what": what, "pid": tools.getpid(), "changed": changed()}
-        text = repr(told | {"denied": list(denied)[:5], "profiled": profiled[0]})
+        text = repr(told | {"denied": list(denied)[:5], "profiled": state["profiled"]})
         return {"text": text, "proof": tools.digest(tools.blake2b(nonce + text.encode(), key=key))}
-
-    def handle(asked: Any) -> Any:
-        """Of an operator that the student has defined. Another's kernel would stay the real one when it is denied."""
-        if exactly(asked["name"], str).split("::")[0] in tools.spaces:
-            return None
-        return tools.handles(asked["name"], *asked["more"])
 
     def secret(box: Any, _: Any) -> int:
         try:
-            asked = exactly(box[0], dict)
-            box.append(handle(asked) if exactly(asked["command"], str) == "handle" else answer(asked))
+            box.append(answer(exactly(box[0], dict)))
         except BaseException:  # a traceback would show this closure
-            pass
+            return 1
         return 0
 
     opaque = tools.opaque(secret)
 
     def rest() -> None:
-        """Signals that have come before they were held up are handled when a function is called: here."""
+        """Signals that have come before they were ignored are handled when a function is called: here."""
+
+    def alone(box: Any) -> None:
+        """In a twin, which starts with one thread and can start no other."""
+        if tools.getpid() == home or len(tools.threads()) != 1 or tools.limit(tools.processes) != (0, 0):
+            return
+        tools.collect_no_more()
+        handlers = [(number, tools.handler(number)) for number in tools.signals]
+        handlers = [
+            (number, handler) for number, handler in handlers if type(handler) is not int and handler is not None
+        ]
+        for number, _ in handlers:
+            tools.handle(number, tools.ignore)
+        rest()
+        opaque(box) < opaque(None)  # noqa: B015
+        for number, handler in handlers:
+            tools.handle(number, handler)
 
     def hook(event: str, arguments: Any) -> None:
         if event == "sys.setprofile":
-            if armed[0]:
-                profiled[0] |= tools.getframe(1).f_code not in own_codes
+            if state["armed"] and tools.getframe(1).f_code not in own_codes:
+                state["profiled"] = True
         elif event == DENIED:
             if len(arguments) == 1 and type(arguments[0]) is str:
                 denied[arguments[0]] = 1
         elif event == COMMAND:
-            if len(arguments) != 1 or type(arguments[0]) is not list or len(arguments[0]) != 1:
-                return
-            collects, signals = tools.collects(), tools.mask(tools.block, tools.signals)
-            tools.collect_no_more()
-            rest()
-            busy[0] = True
-            opaque(arguments[0]) < opaque(None)  # noqa: B015
-            busy[0] = False
-            if collects:
-                tools.collect()
-            tools.mask(tools.set_mask, signals)
+            if len(arguments) == 1 and type(arguments[0]) is list and len(arguments[0]) == 1:
+                alone(arguments[0])
+        elif event == HANDLE:
+            if len(arguments) == 2 and type(arguments[0]) is list and type(arguments[1]) is tuple:
+                name, *more = arguments[1]
+                if type(name) is str and name.split("::")[0] not in tools.spaces:
+                    arguments[0].append(tools.handles(name, *more))
         elif event == "gc.get_referents":
             for each in arguments[0]:
                 if type(each) is tools.kind_of_opaque:
                     raise RuntimeError("nobody looks into a comparison")
-        elif event == "sys._current_frames" and busy[0]:
-            raise RuntimeError("not now")
 
-    parts = (changed, arm, exactly, answer, handle, secret, opaque, rest)
-    return hook, (*parts, originals, swapped, held, refusals, denied, profiled, armed, busy, harness, tools)
+    parts = (changed, arm, exactly, answer, secret, opaque, rest, alone)
+    return hook, (*parts, held, refusals, denied, state, harness, tools)
 
 
 def _refusal(name: str, kind: Any, audit: Any, event: str) -> Any:
@@ -381,11 +374,11 @@ def _refusing(function: Any) -> types.CodeType:
 
 def _handle_of(audit: Any) -> Any:
     def handle(name: Any, *more: Any) -> Any:
-        box: list[Any] = [{"command": "handle", "name": name, "more": more}]
-        audit(COMMAND, box)
-        if len(box) < 2 or box[1] is None:
+        box: list[Any] = []
+        audit(HANDLE, box, (name, *more))
+        if not box:
             raise RuntimeError("a notebook that is graded gets no handles of the kernels of torch's own operators")
-        return box[1]
+        return box[0]
 
     return handle
 

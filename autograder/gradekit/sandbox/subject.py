@@ -283,17 +283,18 @@ class WorkerSubject:
         return (self, self.generation)
 
     @contextlib.contextmanager
-    def guarded(self, experiment: Experiment, forbid: tuple[str, ...], *, alone: bool) -> Iterator[None]:
+    def guarded(self, experiment: Experiment, forbid: tuple[str, ...]) -> Iterator[None]:
         """See `check.guard`."""
         assert isinstance(experiment, types.FunctionType)
-        with guarded(self.worker, experiment, forbid, alone=alone):
+        with guarded(self.worker, experiment, forbid):
             yield
 
     def resident(self, experiment: Experiment, inputs: dict[str, Any]) -> tuple[int, int] | None:
         """See `check.guard`: what the kernel says of a twin's memory."""
         if not self.worker.can_fork:
             return None
-        with twin(self.worker) as other:
+        assert isinstance(experiment, types.FunctionType)
+        with twin(self.worker, experiment) as other:
             before = other.memory()
             self.call(experiment, inputs, watch=True)  # which keeps the output
             after = other.memory()

@@ -34,7 +34,10 @@ from gradekit.sandbox.wire import Channel, WireError
 
 _NOTHING: dict[str, Any] = {}
 METERS = {meter.__name__: meter for meter in (Storages, Heap, Operations, Tally)}
-_KEPT = {"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "GRADEKIT_DEVICE"}
+_KEPT = {
+    *("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "GRADEKIT_DEVICE"),
+    *("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"),  # OpenBLAS asks anew after a fork
+}
 
 
 class _Shell(InteractiveShell):
@@ -156,10 +159,7 @@ class _Served:
         return {"outputs": plain.snapshot(self._held), "recorded": [], "operations": 0, "damaged": (), "aliased": ()}
 
     def _sentry(self, request: dict[str, Any]) -> dict[str, Any]:
-        asked = request["command"]
-        if asked["command"] == "arm":
-            asked["functions"] = sentry.functions(asked.pop("forbid"), asked.pop("names"))
-        return sentry.ask(**asked)
+        return sentry.ask(**request["command"])
 
     def _twin(self, request: dict[str, Any]) -> dict[str, Any]:
         """A copy of this process answers in its place, alone and with one thread, until the judge lets it go.
@@ -169,7 +169,9 @@ class _Served:
         twin = os.fork()
         if twin == 0:
             resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-            return sentry.ask(**request["command"])
+            asked = request["command"]
+            functions = sentry.functions(asked.pop("forbid"), asked.pop("names"))
+            return sentry.ask(**asked, functions=functions)
         os.waitpid(twin, 0)
         return _NOTHING
 
