@@ -60,11 +60,15 @@ Record = dict[str, Any]
 # ----------------------------------------------------------------------------------- which attacks make sense elsewhere
 
 OWN_ROAD = "it is aimed at the way between the kit's judge and worker, or at the judge"
+ALSO_RIGHT = "a right answer stands in the notebook as well, and which one counts is each grader's own rule"
 NOT_ELSEWHERE = {
     "hunts for the seed": "the seed that it looks for is written by the kit's judge",
     "reads the code of the experiment": "it looks for the request of the kit's judge",
     "inflates the way back": "no way back is taken off",
     "hangs when it is run again": "nothing is run again",
+    "corrects itself after the check": ALSO_RIGHT,
+    "checks before it answers": ALSO_RIGHT,
+    "hides the answer in markdown": ALSO_RIGHT,
 }
 NOT_IN = {
     "otter run": {
@@ -88,7 +92,7 @@ COURSE_ADAPTED = {"apply_softmax": "apply_rows"}
 
 def no_sense(case: Any, grader: str) -> str:
     """Why an attack does not apply to a grader; "" if it does."""
-    if case.kind == "forge" or re.search(r"\bgradekit\.(sandbox|grade)\b", case.code):
+    if case.kind == "forge" or re.search(r"\bgradekit\.(sandbox|grade|sentry)\b", case.code):
         return OWN_ROAD
     return NOT_ELSEWHERE.get(case.name, "") or NOT_IN[grader].get(case.name, "")
 
@@ -477,7 +481,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="where records are kept; a run goes on with what is there")
     parser.add_argument("--summarise", type=Path, metavar="FILE", help="only: the tables of these records")
     parser.add_argument(
-        "--keep", action="store_true", help=f"write the verdicts to {KEPT.name}, for tests.attacks.table"
+        "--keep",
+        action="store_true",
+        help=f"write the verdicts into {KEPT.name}, beside those of other cases, for tests.attacks.table",
     )
     options = parser.parse_args(arguments)
     try:
@@ -495,7 +501,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     verdicts = judged(kept["records"], kept["full"])
     if options.keep:
-        KEPT.write_text(json.dumps({"facts": kept["facts"], "verdicts": verdicts}, indent=1) + "\n")
+        before = json.loads(KEPT.read_text())["verdicts"] if KEPT.exists() else {}
+        both = {grader: before.get(grader, {}) | mine for grader, mine in verdicts.items()}
+        KEPT.write_text(json.dumps({"facts": kept["facts"], "verdicts": both}, indent=1) + "\n")
     print("\n".join(summary(verdicts, kept["facts"])))
     return 0
 
