@@ -4,7 +4,8 @@ A lease is a lock on a file of the device's (flock): one for the CPU, one for ea
 its holder ends, however it ends. The files lie in one folder of the user's, so that two commands that grade at once
 share them; whoever may not lock them (another user) is no neighbour that this could keep away.
 
-What neighbours that do not time still do on the other cores is left to them. Measured: see `NEIGHBOURS`.
+What neighbours that do not time still do on the other cores is left to them: the clock takes off what a thread waited
+for a processor, and with two busy processes on every core no verdict was wrong (benchmarks/RESULTS.md).
 """
 
 import fcntl
