@@ -17,6 +17,7 @@ import gradekit.sandbox.worker  # noqa: F401
 
 PREPARED = """
 import gc, os, resource, signal, sys, threading, torch
+torch.set_num_threads(1)  # those that torch had are not there after a fork, and would be waited for
 from gradekit import check
 from gradekit.check.failure import Denied
 from gradekit.sandbox import sentry
