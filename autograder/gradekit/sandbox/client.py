@@ -16,7 +16,7 @@ MESSAGE = 64 * 1024
 _KEPT = {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "TMPDIR", "XDG_CACHE_HOME"}
 _KEPT_PREFIXES = ("LC_", "GRADEKIT_", "CUDA_", "NVIDIA_")
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""As torch's in a worker: threads gain nothing where the time of all counts, and a twin (see `guard`) can start none."""
+"""As torch in a worker: threads gain nothing where the time of all counts, and a twin (see `guard`) can start none."""
 START_S = 120.0
 """Seconds that the server may take to import everything."""
 
