@@ -94,11 +94,14 @@ def words(pid: int) -> list[str]:
     return []
 
 
-def traces(folder: Path) -> set[str]:
-    """What a run could leave behind: processes that run from `folder`, control groups, folders."""
-    groups = Path("/sys/fs/cgroup")
-    found = {f"group {p}" for pattern in ("gradekit-*", "*/gradekit-*") for p in groups.glob(pattern)}
-    found |= {f"folder {path}" for path in folder.iterdir()}
+def traces(folder: Path, servers: set[int]) -> set[str]:
+    """What runs could leave behind: processes that run from `folder`, control groups of these fork servers, folders.
+
+    The folder of the leases is for all runs, and torch makes one of its own when it is imported.
+    """
+    groups = [p for pattern in ("gradekit-*", "*/gradekit-*") for p in Path("/sys/fs/cgroup").glob(pattern)]
+    found = {f"group {path}" for path in groups if int(path.name.split("-")[1]) in servers}
+    found |= {f"folder {path}" for path in folder.iterdir() if not path.name.startswith((".gradekit-leases", "torch"))}
     for pid in parents():
         with contextlib.suppress(OSError):
             if f"TMPDIR={folder}".encode() in (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0"):
@@ -170,6 +173,7 @@ class Class:
         self._environment = throughput.environment() | {"TMPDIR": str(scratch)}
         self._run: subprocess.Popen[bytes] | None = None
         self.complete: dict[str, tuple[str, str]] = {}
+        self.servers: set[int] = set()
 
     def start(self) -> int:
         nothing = subprocess.DEVNULL
@@ -184,7 +188,11 @@ class Class:
         return self._run.wait(UNTIL_S)
 
     def victims(self, kind: str) -> list[int]:
-        return members(self._run.pid)[kind] if self._run is not None and self.running() else []
+        if self._run is None or not self.running():
+            return []
+        found = members(self._run.pid)
+        self.servers.update(found["fork server"])
+        return found[kind]
 
 
 def disturb(found: Found, course: Class, plan: list[str], lots: random.Random) -> None:
@@ -236,7 +244,6 @@ def measure(root: Path, count: int, kills: Mapping[str, int]) -> Found:
     material = throughput.prepare(root, count)
     scratch = root / "scratch"
     scratch.mkdir(mode=0o711)
-    before = traces(scratch)
     undisturbed = Class(material, root / "undisturbed", scratch)
     throughput.say("undisturbed")
     undisturbed.start()
@@ -245,14 +252,16 @@ def measure(root: Path, count: int, kills: Mapping[str, int]) -> Found:
     found, lots = Found(), random.Random(SEED)
     plan = [kind for kind, number in kills.items() for _ in range(number)]
     lots.shuffle(plan)
+    servers: set[int] = set()
     while plan:
         course = Class(material, root / f"killed-{found.classes}", scratch)
         disturb(found, course, plan, lots)
         found.wrong += list(differences(undisturbed.output, course.output))
         found.compared += len(course.complete)
+        servers |= course.servers
         throughput.say(f"{found.kills.total()} kills, {found.runs} runs, {found.classes} classes")
     until = time.monotonic() + LINGERS_S
-    while (left := traces(scratch) - before) and time.monotonic() < until:
+    while (left := traces(scratch, servers)) and time.monotonic() < until:
         time.sleep(0.1)
     found.wrong += [f"left behind: {what}" for what in sorted(left)]
     found.seconds = time.perf_counter() - started

@@ -348,11 +348,10 @@ def _refusal(name: str, kind: Any, audit: Any, event: str) -> Any:
 
 def _template() -> types.CodeType:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a text is not called
-        scope: dict[str, Any] = {}
-        exec("def refuse(*_, **__):\n    'audit'('event', 'name')\n    raise 'kind'('text')", scope)
-    code: types.CodeType = scope["refuse"].__code__
-    return code
+        warnings.simplefilter("ignore")  # a text is not called: something else will stand in its place
+        text = "def refuse(*_, **__):\n    'audit'('event', 'name')\n    raise 'kind'('text')"
+        module = compile(text, "<refusal>", "exec")
+    return next(each for each in module.co_consts if isinstance(each, types.CodeType))
 
 
 _TEMPLATE = _template()
