@@ -16,9 +16,11 @@ MESSAGE = 64 * 1024
 _KEPT = {"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH", "TMPDIR", "XDG_CACHE_HOME"}
 _KEPT_PREFIXES = ("LC_", "GRADEKIT_", "CUDA_", "NVIDIA_")
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""As torch in a worker: threads gain nothing where the time of all counts, and a twin (see `guard`) can start none."""
+"""As in a worker: threads gain nothing where the time of all counts, and a twin (see `guard`) can start none."""
 START_S = 120.0
 """Seconds that the server may take to import everything."""
+END_S = 60.0
+"""Seconds that it may take to end everything. One that is killed leaves that to the keepers, unseen."""
 
 
 class ServerLost(RuntimeError):
@@ -29,6 +31,7 @@ class Connection:
     """Requests and replies, one at a time; threads take turns."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self.answered = False  # whether anything was: until then the server has forked nothing
         self._socket = sock
         self._turn = threading.Lock()
 
@@ -51,7 +54,8 @@ class Connection:
         return reply["pid"], stream
 
     def end(self, pid: int, *, patience_s: float = 0.0) -> int | None:
-        """End a process that was asked for here, with all that it has started; its exit status (-9 if it still ran).
+        """End a process that was asked for here, with all that it has started or asked for, and wait until nothing of
+        it is left; its exit status (-9 if it still ran).
 
         patience_s: for a worker that has hung up, how long to wait for it to end by itself. None if the server is gone.
         """
@@ -60,9 +64,20 @@ class Connection:
             return int(reply["status"]) if reply["status"] is not None else None
         return None
 
+    def another(self) -> "Connection":
+        """One more to the same server, which need not wait while something is asked for here."""
+        _, stream = self._ask({"ask": "connect"})
+        return Connection(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=stream.detach()))
+
     def close(self) -> None:
         """Everything that was asked for here ends."""
         self._socket.close()
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def _ask(self, request: dict[str, Any], *, stream: bool = True) -> tuple[dict[str, Any], Any]:
         with self._turn:
@@ -73,6 +88,7 @@ class Connection:
                 raise ServerLost(f"the fork server does not answer: {error}") from error
         if not data:
             raise ServerLost("the fork server has ended")
+        self.answered = True
         reply = json.loads(data)
         if "error" in reply:
             raise RuntimeError(reply["error"])
@@ -109,8 +125,10 @@ class Server:
     def close(self) -> None:
         """End it and all that was forked from it."""
         self.connection.close()
+        if not self.connection.answered:  # it still imports, perhaps, and would hear of it only afterwards
+            self.process.kill()
         try:
-            self.process.wait(10)
+            self.process.wait(END_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
