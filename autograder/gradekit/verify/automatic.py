@@ -77,7 +77,8 @@ def catch(
         alive = []
         for i, result in grade_each(bundle, submissions, jobs=jobs, terms=terms):
             submissions[i].path.unlink()
-            lives = result.status == "graded" and all(case.passed for q in result.questions for case in q.cases)
+            passed = result.status == "graded" and all(case.passed for q in result.questions for case in q.cases)
+            lives = passed or not result.machine.get("complete", True)  # disturbed from outside: nothing caught it
             alive += [i] if lives else []
             if last or not lives:
                 on_result(result)
