@@ -128,11 +128,15 @@ def test_killed_at_random_moments_and_resumed_it_comes_to_the_same(
     for number in range(6):
         write(handed_in, f"s{number}", solution, f"# {number}" if number % 2 else f"def double(x): return x + {number}")
     command = [sys.executable, "-c", RUN, "grade", str(built_week.bundle), str(handed_in), "--resume", "-o"]
+    undisturbed = tmp_path / "undisturbed"
+    started = time.monotonic()
+    subprocess.run([*command, str(undisturbed)], capture_output=True, check=True)
+    took = time.monotonic() - started
     lots = random.Random(7)
     kills = 0
     for _ in range(4):
         run = subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(lots.uniform(0.5, 14))
+        time.sleep(lots.uniform(0.1, 0.9) * took)
         if run.poll() is None:
             members = _tree(run.pid)
             victim = run.pid if whom == "everything" else lots.choice(members[1:] or members)
@@ -150,8 +154,6 @@ def test_killed_at_random_moments_and_resumed_it_comes_to_the_same(
     assert subprocess.run([*command, str(tmp_path / "out")], capture_output=True).returncode == 0
     with Store.open(tmp_path / "out") as store:
         found = scores(store.current())
-    undisturbed = tmp_path / "undisturbed"
-    subprocess.run([*command, str(undisturbed)], capture_output=True, check=True)
     with Store.open(undisturbed) as store:
         assert found == scores(store.current())
     assert (tmp_path / "out" / "grades.csv").read_text() == (undisturbed / "grades.csv").read_text()

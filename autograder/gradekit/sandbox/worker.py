@@ -70,9 +70,9 @@ def work(stream: socket.socket, isolation: Isolation, policy: Policy) -> NoRetur
     _settle_in(policy)
     channel = Channel(stream)
     channel.send({"level": isolation.level, "layers": isolation.layers, "thread": _thread()})
-    sentry.install(channel.receive()["key"])
-    served = _Served(channel)
     with contextlib.suppress(EOFError, WireError):
+        sentry.install(channel.receive()["key"])
+        served = _Served(channel)
         while True:
             request = channel.receive()
             reply = served.answer(request)
