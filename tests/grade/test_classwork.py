@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ import pytest
 from gradekit.course import Week
 from gradekit.grade.bundle import Bundle, open_bundle
 from gradekit.grade.classwork import grade_into
-from gradekit.grade.engine import Terms
+from gradekit.grade.engine import Terms, grade_submission
 from gradekit.grade.judge import short_of
 from gradekit.grade.result import Result
 from gradekit.grade.store import Store
@@ -116,6 +118,32 @@ def _tree(pid: int) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def test_a_worker_that_is_killed_again_and_again_in_one_cell_costs_nothing(
+    bundle: Bundle, solution: Any, tmp_path: Path
+) -> None:
+    ada = write(tmp_path, "ada", solution, "import time, ctypes\nctypes.CDLL(None).prctl(15, b'victim')\ntime.sleep(1)")
+    killed: set[int] = set()
+    over = threading.Event()
+
+    def kill() -> None:
+        while len(killed) < 3 and not over.is_set():
+            for pid in set(_tree(os.getpid())) - killed:
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{pid}/comm").read_text().strip() == "victim":
+                        os.kill(pid, signal.SIGKILL)
+                        killed.add(pid)
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        result = grade_submission(bundle, ada, Terms())
+    finally:
+        over.set()
+        killer.join()
+    assert (len(killed), result.status, result.note, result.score) == (3, "graded", "", 5.0)
 
 
 @pytest.mark.parametrize("whom", ["everything", "one of them"])

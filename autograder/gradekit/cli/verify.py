@@ -30,7 +30,7 @@ def verify(
     stress: Annotated[
         bool, typer.Option("--stress", help="Only right answers, with two busy processes on every core.")
     ] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Gradings at once; 0: one a core.")] = 0,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Gradings at once; 0: one a core, and one more.")] = 0,
     course: Annotated[Path | None, typer.Option(help="The course; by default the one around this folder.")] = None,
 ) -> None:
     """Test the tests: solution, blank, mutants (declared and automatic), alternates. Exit code 1 if anything is off.
@@ -51,7 +51,7 @@ def verify(
             task = bar.add_task(week.slug)
             verification = (stress_week if stress else verify_week)(
                 week,
-                jobs=jobs or default_jobs(),
+                jobs=jobs or default_jobs() + 1,  # those that time something wait for each other
                 repeats=repeats or (50 if stress else 20),
                 on_start=partial(_set_total, bar, task),
                 on_result=partial(_advance, bar, task),

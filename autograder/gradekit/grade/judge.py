@@ -36,9 +36,12 @@ MOST_WORKERS = 40
 STARTS = 3
 """Times that a worker is started until it has."""
 
+TRIES = 4
+"""Times that a cell or a test case is run, as long as a process that it needs is killed (SIGKILL: by the system, or by
+a person). Whoever kills itself gains no more than that, on inputs that are the same."""
+
 SECOND_CHANCES = 8
-"""Times that what ran in a killed process (SIGKILL: by the system, or by a person) is run once more, for one
-submission. Whoever kills itself gains a second try at most, on inputs that are the same."""
+"""Times that something is run once more, for one submission."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,16 +162,17 @@ class _Judge:
             self._revive()
 
     def _execute_surely(self, cell: dict[str, Any]) -> None:
-        """Once more, if the worker was killed."""
-        try:
-            self._execute(cell)
-        except WorkerLost:
-            if not self._again():
-                raise
-            deadline = self._subject.worker.deadline
-            self._revive()
-            self._subject.worker.deadline = deadline
-            self._execute(cell)
+        """Again, up to TRIES times, as long as the worker is killed."""
+        for attempt in range(TRIES):
+            try:
+                self._execute(cell)
+                return
+            except WorkerLost:
+                if attempt == TRIES - 1 or not self._again():
+                    raise
+                deadline = self._subject.worker.deadline
+                self._revive()
+                self._subject.worker.deadline = deadline
 
     def _again(self) -> bool:
         """Whether a process was killed, and what it did should be done once more. A killed reference has another."""
@@ -197,12 +201,11 @@ class _Judge:
         cases = [case for case in read_test_file(self._tests[question]).test_cases if case.name not in skipped]
         failed: list[str] = []
         for number, case in enumerate(cases):
-            result = self._run_case(case, question)
-            if self._again():
+            result, tries = self._run_case(case, question), 1
+            while self._again() and tries < TRIES:
                 if self._subject.worker.lost:
                     self._revive()
-                result = self._run_case(case, question)
-                self._again()
+                result, tries = self._run_case(case, question), tries + 1
             lost = self._subject.worker.lost
             self._emit({"question": question, "case": dataclasses.asdict(result), "broke": lost})
             if lost:

@@ -32,6 +32,9 @@ from gradekit.verify.variant import Mutant, Variant
 
 __all__ = ["Finding", "Verification", "stress_week", "verify_week"]
 
+_LONG = ("outcome", "speed")
+"""Checks that take seconds."""
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -93,15 +96,18 @@ def verify_week(
     with open_bundle(week.bundle) as bundle, tempfile.TemporaryDirectory(prefix="gradekit-verify-") as folder:
         grade = partial(grade_batch, bundle, jobs=jobs, on_result=on_result)
         first, blank = _solution(week), Submission("blank", week.release / week.notebook_name)
-        solution, nothing = grade([first, blank], terms=Terms(seconds))
         submissions = _write(week, variants, notebook, Path(folder))
-        terms = [
-            _terms(variant, bundle, submission, solution, seconds)
-            for variant, submission in zip(variants, submissions, strict=True)
+        right = submissions[len(mutants) :]
+        wide = [_touched(its, bundle, submission, seconds) for its, submission in zip(alternates, right, strict=True)]
+        solution, nothing, *graded = grade([first, blank, *right], terms=[Terms(seconds), Terms(seconds), *wide])
+        wrong = submissions[: len(mutants)]
+        narrow = [
+            _terms(its, bundle, submission, solution, seconds) for its, submission in zip(mutants, wrong, strict=True)
         ]
-        graded = grade(submissions, terms=terms)
+        graded += grade(wrong, terms=narrow)
         results = {
-            result.submission: _completed(result, its, solution) for result, its in zip(graded, terms, strict=True)
+            result.submission: _completed(result, its, solution)
+            for result, its in zip(graded, [*wide, *narrow], strict=True)
         }
         again = grade(_again(first, repeats), terms=Terms(seconds))
         automatic = catch(
@@ -183,27 +189,30 @@ def _write(week: Week, variants: Sequence[Variant], notebook: Any, folder: Path)
     return submissions
 
 
-def _terms(variant: Variant, bundle: Bundle, submission: Submission, solution: Result, seconds: float) -> Terms:
-    """All that the variant can touch. Of another question that a mutant may fail as it likes, one failure is enough;
-    and another question's training is left out where the mutant does not say that it fails it: that takes longest.
+def _touched(variant: Variant, bundle: Bundle, submission: Submission, seconds: float) -> Terms:
+    """All that the variant can touch."""
+    return Terms(seconds, questions=reach(_cells(bundle, submission), _tests(bundle))[variant.question])
+
+
+def _terms(mutant: Mutant, bundle: Bundle, submission: Submission, solution: Result, seconds: float) -> Terms:
+    """All that the mutant can touch. Of another question that it may fail as it likes, one failure is enough; and the
+    training and timing of another question are left out where it does not say that it fails them: they take longest.
     """
-    touched = reach(_cells(bundle, submission), _tests(bundle))[variant.question]
-    if not isinstance(variant, Mutant):
-        return Terms(seconds, questions=touched)
-    others = {question: variant.patterns(question) for question in variant.fails if question != variant.question}
+    touched = _touched(mutant, bundle, submission, seconds)
+    others = {question: mutant.patterns(question) for question in mutant.fails if question != mutant.question}
     skip = {
         question.name: [
             case.name
             for case in question.cases
-            if any(evidence["check"] == "outcome" for evidence in case.evidence)
-            and not any(fnmatchcase(case.name, pattern) for pattern in variant.patterns(question.name))
+            if any(evidence["check"] in _LONG for evidence in case.evidence)
+            and not any(fnmatchcase(case.name, pattern) for pattern in mutant.patterns(question.name))
         ]
         for question in solution.questions
-        if question.name != variant.question
+        if question.name != mutant.question
     }
-    return Terms(
-        seconds,
-        questions=touched | set(variant.fails),
+    return replace(
+        touched,
+        questions=(touched.questions or frozenset()) | set(mutant.fails),
         enough={question: patterns for question, patterns in others.items() if patterns == ("*",)},
         skip=skip,
     )
