@@ -31,6 +31,10 @@ _Require = Annotated[
         "--require-isolation", metavar="LEVEL", help="Run no student code with less: jail, restricted, process or none."
     ),
 ]
+_Gradebook = Annotated[
+    str | None,
+    typer.Option("--gradebook", metavar="URL", help="nbgrader's gradebook as well: sqlite:///gradebook.db"),
+]
 _WorstFirst = Annotated[bool, typer.Option("--worst-first", help="Sort the table by score.")]
 
 
@@ -44,13 +48,17 @@ def grade(
     require_isolation: _Require = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Leave out what the output folder has already.")] = False,
     worst_first: _WorstFirst = False,
+    gradebook: _Gradebook = None,
 ) -> None:
     """Grade submissions and write grades.csv and one results file each.
 
     Every result is in the store (results.sqlite) the moment it is known: after an interruption, --resume goes on.
+    With --gradebook, scores and comments go to nbgrader's gradebook too, and what was handed in to autograded/.
     """
     terms = _terms(timeout, question_timeout, require_isolation)
-    grade_and_show(bundle, submissions, output, terms, jobs=jobs, worst_first=worst_first, resume=resume)
+    grade_and_show(
+        bundle, submissions, output, terms, jobs=jobs, worst_first=worst_first, resume=resume, gradebook=gradebook
+    )
 
 
 def regrade(
@@ -63,10 +71,11 @@ def regrade(
     question_timeout: _QuestionSeconds = 300.0,
     require_isolation: _Require = "none",
     worst_first: _WorstFirst = False,
+    gradebook: _Gradebook = None,
 ) -> None:
     """Grade some questions again, for example after a mend of their tests; all others keep their results."""
     terms = _terms(timeout, question_timeout, require_isolation, question)
-    grade_and_show(bundle, submissions, output, terms, jobs=jobs, worst_first=worst_first)
+    grade_and_show(bundle, submissions, output, terms, jobs=jobs, worst_first=worst_first, gradebook=gradebook)
 
 
 def _terms(seconds: float, question_s: float, require: str, questions: list[str] | None = None) -> Terms:
@@ -88,11 +97,13 @@ def grade_and_show(
     jobs: int,
     worst_first: bool,
     resume: bool = False,
+    gradebook: str | None = None,
 ) -> list[Result]:
     """Grade, store, write the views, and print the table. Problem if isolation was required and is not to be had."""
     from gradekit.grade.bundle import open_bundle
     from gradekit.grade.classwork import grade_into
     from gradekit.grade.engine import start
+    from gradekit.grade.gradebook import course_root, students_of, write_gradebook
     from gradekit.grade.store import Store
     from gradekit.grade.submission import find_submissions
     from gradekit.grade.views import write_views
@@ -110,6 +121,9 @@ def grade_and_show(
         if not resume:  # else there may be nothing to grade
             start(opened)  # it loads while the submissions are found and read
         found = find_submissions(submissions)
+        if gradebook is not None:  # what is wrong with it is to be known before hours of grading
+            root = course_root(gradebook)
+            students_of(found, opened.assignment)
         store = opening.enter_context(Store.open(output))
         with progress() as bar:
             task = bar.add_task("grading", total=len(found))
@@ -120,6 +134,8 @@ def grade_and_show(
             finally:  # also when it is interrupted: what was graded is there to be seen
                 results = store.current([submission.name for submission in found])
                 table = write_views(output, results)
+        if gradebook is not None:
+            write_gradebook(gradebook, opened, found, results, root)
     if not results:
         raise Problem("nothing was graded", where=output)
     console.print(_table(results, worst_first))
@@ -132,6 +148,8 @@ def grade_and_show(
     kept = f", {len(found) - graded} taken from before" if graded < len(found) else ""
     console.print(f"{len(results)} submissions in {seconds:.0f} s{kept}, {ungraded} not graded in full")
     console.print(f"grades   {table}\nresults  {output / 'results'}", soft_wrap=True)
+    if gradebook is not None:
+        console.print(f"notebooks for formgrader  {root / 'autograded'}", soft_wrap=True)
     _warn_of_isolation(results, terms.require)
     return results
 

@@ -1,0 +1,231 @@
+"""Results into nbgrader's gradebook, so that formgrader, late penalties, feedback and export work on them.
+
+nbgrader's own autograde runs the student's code beside the hidden tests. Here the code has run in the kit's jail, and
+only scores, comments and a notebook without anything active come to nbgrader.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gradekit.grade.bundle import Bundle
+from gradekit.grade.handed_in import handed_in
+from gradekit.grade.result import QuestionResult, Result
+from gradekit.grade.submission import InvalidSubmission, Submission, open_file
+from gradekit.problem import Problem, UsageProblem
+
+__all__ = ["course_root", "students_of", "write_gradebook"]
+
+TIMESTAMP = "timestamp.txt"  # what nbgrader's exchange and `gradekit collect` write beside a submission
+_CONFIG = "nbgrader_config.py"
+_LOG = logging.getLogger("gradekit.nbgrader")
+_LOG.setLevel(logging.ERROR)  # that somebody is late is in the gradebook, and no news for the terminal
+
+
+def course_root(url: str) -> Path:
+    """The folder of nbgrader's course: where an SQLite gradebook lies, else this one. UsageProblem for no URL."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UsageProblem(
+            f"--gradebook {url!r} is no database URL",
+            mend="write it as sqlite:///gradebook.db or postgresql://HOST/NAME",
+        ) from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return Path(parsed.database).absolute().parent
+    return Path.cwd()
+
+
+def students_of(submissions: Sequence[Submission], assignment: str) -> dict[str, str]:
+    """Submission's name -> nbgrader's id of the student. UsageProblem where two submissions are of one student.
+
+    In nbgrader's layout, <student>/<assignment>/<notebook>, it is the folder's name; else the submission's.
+    """
+    found: dict[str, str] = {}
+    owners: dict[str, Submission] = {}
+    for submission in submissions:
+        folder = submission.path.absolute().parent
+        student = folder.parent.name if folder.name == assignment else submission.name.split("/")[0]
+        if student in owners:
+            raise UsageProblem(
+                f"{student} has another submission, {owners[student].path}",
+                where=submission.path,
+                mend="leave one of them: `gradekit collect` chooses",
+            )
+        owners[student] = submission
+        found[submission.name] = student
+    return found
+
+
+def write_gradebook(
+    url: str, bundle: Bundle, submissions: Sequence[Submission], results: Sequence[Result], root: Path
+) -> None:
+    """Put the score of every question, and comments, into the gradebook at `url`, and each submission as a notebook
+    with nothing active in it into `root`/autograded/<student>/<assignment>/.
+
+    What a person has entered stays: manual scores (such a question then needs to be looked at again), extra credit,
+    comments, extensions, due dates. So does what nbgrader knows of the assignment; cells that it lacks are added. A
+    submission that was not graded in full needs to be looked at. Late penalties are those of the plugin that
+    nbgrader_config.py in `root` names. Problem where the database cannot be written.
+    """
+    students = students_of(submissions, bundle.assignment)
+    of = {result.submission: result for result in results}
+    config = _config(root)
+    with _explained(url), _as_nbgrader_runs():
+        from nbgrader.api import Gradebook
+
+        with Gradebook(url) as gradebook:
+            _describe(gradebook, bundle)
+            for submission in submissions:
+                if (result := of.get(submission.name)) is not None:
+                    _enter(gradebook, bundle, submission, students[submission.name], result)
+        for submission in submissions:
+            if (result := of.get(submission.name)) is not None:
+                student = students[submission.name]
+                notebook = handed_in(bundle, submission, result)
+                _punish_lateness(url, bundle.assignment, student, notebook, config)
+                _write(root / "autograded" / student / bundle.assignment / f"{bundle.assignment}.ipynb", notebook)
+
+
+def _describe(gradebook: Any, bundle: Bundle) -> None:
+    """The assignment and its cells, as nbgrader's generate_assignment enters them."""
+    name = bundle.assignment
+    gradebook.update_or_create_assignment(name)
+    gradebook.update_or_create_notebook(name, name)
+    for question, points in bundle.points.items():
+        gradebook.update_or_create_grade_cell(question, name, name, max_score=points, cell_type="code")
+    for cell in bundle.cells:
+        if cell["kind"] == "answer" and not cell["show"]:
+            gradebook.update_or_create_solution_cell(cell["id"], name, name)
+
+
+def _enter(gradebook: Any, bundle: Bundle, submission: Submission, student: str, result: Result) -> None:
+    from nbgrader.api import Comment, Grade, MissingEntry
+
+    name = bundle.assignment
+    gradebook.update_or_create_student(student)
+    when = _timestamp(submission)
+    gradebook.update_or_create_submission(name, student, **({"timestamp": when} if when else {}))
+    notebook = gradebook.find_submission_notebook(name, name, student)
+    for question in result.questions:
+        try:
+            grade = gradebook.find_grade(question.name, name, name, student)
+        except MissingEntry:  # the question came after this student's submission
+            grade = Grade(cell_id=gradebook.find_grade_cell(question.name, name, name).id, notebook=notebook)
+            gradebook.db.add(grade)
+        grade.auto_score = question.score
+        grade.needs_manual_grade = grade.manual_score is not None or result.status != "graded"
+    said = {question.name: _comment(question, result) for question in result.questions}
+    for cell in bundle.cells:
+        if cell["kind"] == "answer" and not cell["show"]:
+            try:
+                comment = gradebook.find_comment(cell["id"], name, name, student)
+            except MissingEntry:
+                comment = Comment(cell_id=gradebook.find_solution_cell(cell["id"], name, name).id, notebook=notebook)
+                gradebook.db.add(comment)
+            comment.auto_comment = said.pop(cell["question"], None)  # once, at the question's first cell
+    gradebook.db.commit()
+
+
+def _comment(question: QuestionResult, result: Result) -> str | None:
+    """What a student may read: of hidden tests, how many."""
+    lines = [f"{case.name}: {case.message}" for case in question.cases if not case.hidden and not case.passed]
+    hidden = [case for case in question.cases if case.hidden]
+    if failed := sum(not case.passed for case in hidden):
+        lines.append(f"{failed} of {len(hidden)} hidden tests failed")
+    if not question.cases:
+        lines.append(f"was not tested: {result.note or result.status}")
+    return "\n".join(lines)[:4000] or None
+
+
+def _timestamp(submission: Submission) -> str | None:
+    """When it was handed in, if a file beside it says so. A text that is no time is as good as none."""
+    from nbgrader.utils import parse_utc
+
+    try:
+        with open_file(submission.path.parent / TIMESTAMP, 200, frozenset({".txt"})) as stream:
+            text = stream.read(200).decode("ascii", "replace").strip()
+        parse_utc(text)
+    except (InvalidSubmission, OSError, ValueError, OverflowError):
+        return None
+    return text
+
+
+def _config(root: Path) -> Any:
+    from traitlets.config import Config
+    from traitlets.config.loader import PyFileConfigLoader
+
+    if not (root / _CONFIG).is_file():
+        return Config()
+    try:
+        return PyFileConfigLoader(_CONFIG, path=str(root)).load_config()
+    except Exception as error:  # it is the instructor's own program
+        raise Problem(f"cannot be read: {type(error).__name__}: {error}", where=root / _CONFIG) from error
+
+
+def _punish_lateness(url: str, assignment: str, student: str, notebook: Any, config: Any) -> None:
+    from nbgrader.preprocessors import AssignLatePenalties
+
+    about = {"notebook": assignment, "assignment": assignment, "student": student, "db_url": url}
+    AssignLatePenalties(config=config, log=_LOG).preprocess(notebook, {"nbgrader": about})
+
+
+def _write(path: Path, notebook: Any) -> None:
+    """Whole or not at all, and through no link that lies there."""
+    import nbformat
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+@contextmanager
+def _as_nbgrader_runs() -> Iterator[None]:
+    """nbgrader calls the program `alembic` for a new database: it lies beside Python, wherever the shell would look."""
+    from sqlalchemy.exc import SAWarning
+
+    before = os.environ.get("PATH")
+    os.environ["PATH"] = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), before)))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Object of type", SAWarning)  # the way in which nbgrader adds objects
+            yield
+    finally:
+        if before is None:
+            del os.environ["PATH"]
+        else:
+            os.environ["PATH"] = before
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    shown = make_url(url).render_as_string(hide_password=True)
+    try:
+        yield
+    except ImportError as error:
+        raise Problem(
+            f"--gradebook {shown} needs a module that is not there: {error.name or error}",
+            mend='pip install "gradekit[instructor]", and the driver of your database',
+        ) from error
+    except SQLAlchemyError as error:
+        first = str(error).splitlines()[0]
+        raise Problem(
+            f"the gradebook {shown} cannot be written: {first}",
+            mend="is the URL right, and is the database there? The results are stored: --resume goes on",
+        ) from error
+    except OSError as error:
+        raise Problem(f"cannot be written: {error.strerror or error}", where=error.filename) from error

@@ -1,0 +1,227 @@
+"""What was handed in, as a notebook for a person to read: the code that was graded, and nothing active.
+
+It carries nbgrader's cell metadata (schema 3), from which formgrader and generate_feedback know the cells.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gradekit.grade.bundle import Bundle
+from gradekit.grade.cells import Cell, script
+from gradekit.grade.result import QuestionResult, Result
+from gradekit.grade.submission import InvalidSubmission, Submission, read_cells
+
+__all__ = ["handed_in"]
+
+MOST_PROSE = 200_000  # characters of a cell of text
+MOST_PICTURES, LARGEST_PICTURE = 20, 2 * 2**20  # bytes
+MOST_TEXT = 4_000  # characters of what a cell has printed
+MOST_CELLS = 2_000
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+# A tag of HTML, or a macro of MathJax that does more than show.
+_ACTIVE = re.compile(r"<(?=[A-Za-z/!?])|\\(?=(?:href|require|style|class|cssId|data)(?![A-Za-z]))")
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def handed_in(bundle: Bundle, submission: Submission, result: Result) -> Any:
+    """A notebook (of nbformat 4.5). Of an invalid submission, the questions alone.
+
+    Code is what the judge ran, where it ran it. Text that the student wrote holds no HTML; of
+    the outputs that were handed in, plain text and PNG pictures stay. Beneath each question stands what came of it,
+    without a word on hidden tests but their number.
+    """
+    import nbformat
+
+    try:
+        notebook: Mapping[str, Any] = read_cells(submission, bundle.assignment)
+        told = script(bundle.cells, notebook).cells
+    except InvalidSubmission:
+        notebook, told = {"cells": []}, ()
+    known = {str(cell["id"]): cell for cell in bundle.cells}
+    written = [cell for cell in notebook["cells"] if isinstance(cell, dict)][:MOST_CELLS]
+    reader = _Reader(bundle, result)
+    cells = reader.in_its_order(written, told, known)
+    made = nbformat.v4.new_notebook(cells=cells)
+    made.metadata = nbformat.from_dict(
+        {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    )
+    nbformat.validate(made)
+    return made
+
+
+class _Reader:
+    def __init__(self, bundle: Bundle, result: Result) -> None:
+        self._bundle = bundle
+        self._questions = {question.name: question for question in result.questions}
+        self._pictures = 0
+        self._prose = 0
+
+    def in_its_order(
+        self, written: list[dict[str, Any]], told: tuple[Cell, ...], known: Mapping[str, Mapping[str, Any]]
+    ) -> list[Any]:
+        """Code stands as the judge ran it; text, and what only shows, comes after the cell of the release that it
+        followed.
+        """
+        following: dict[str, list[Any]] = {"": []}
+        outputs: dict[str, list[Any]] = {}
+        after = ""
+        for theirs in written:
+            kind, name = theirs.get("cell_type"), theirs.get("id")
+            if kind == "code" and isinstance(name, str) and name in known:
+                after = name
+                following.setdefault(after, [])
+                outputs.setdefault(name, self._outputs(theirs))
+                if known[name]["show"]:
+                    shown = self._code(name, _text(theirs.get("source")), solution=False)
+                    shown.outputs = outputs[name]
+                    following[after].append(shown)
+            elif kind in ("markdown", "raw"):
+                following[after].append(self._text(_text(theirs.get("source"))))
+        cells = following.pop("")
+        ran = {cell.id for cell in told}
+        for cell in told:
+            if cell.kind == "check" and cell.question in self._questions:
+                cells.append(self._check(cell.id, self._questions[cell.question]))
+            elif cell.kind != "check":
+                cells.append(self._code(cell.id, cell.source, solution=cell.kind == "answer"))
+                cells[-1].outputs = outputs.get(cell.id, [])
+            for name in self._up_to(cell.id, known, ran):
+                cells += following.pop(name, [])
+        cells += [cell for left in following.values() for cell in left]
+        there = {cell.question for cell in told if cell.kind == "check"}
+        for question in self._questions.values():
+            if question.name not in there:
+                cells.append(self._check(f"{question.name}-check", question))
+        return _unique(cells)
+
+    @staticmethod
+    def _up_to(name: str, known: Mapping[str, Any], ran: set[str]) -> list[str]:
+        """A cell of the release, and those after it that did not run."""
+        names = list(known)
+        if name not in known:
+            return []
+        found = [name]
+        for later in names[names.index(name) + 1 :]:
+            if later in ran:
+                break
+            found.append(later)
+        return found
+
+    def _check(self, name: str, question: QuestionResult) -> Any:
+        import nbformat
+
+        source = next((str(cell["source"]) for cell in self._bundle.cells if cell["id"] == name), "")
+        cell = nbformat.v4.new_code_cell(source or f'grader.check("{question.name}")')
+        cell.id = name
+        cell.metadata["nbgrader"] = _about(question.name, question.possible)
+        said = [f"{question.name}: {question.score:g} of {question.possible:g} points"]
+        for case in question.cases:
+            if not case.hidden:
+                said.append(f"passed  {case.name}" if case.passed else f"failed  {case.name}: {case.message}")
+        if hidden := [case for case in question.cases if case.hidden]:
+            said.append(f"hidden tests: {sum(case.passed for case in hidden)} of {len(hidden)} passed")
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=_plain("\n".join(said)) + "\n")]
+        return cell
+
+    def _code(self, name: str, source: str, *, solution: bool) -> Any:
+        import nbformat
+
+        cell = nbformat.v4.new_code_cell(_valid(source))
+        cell.id = name
+        if solution:
+            cell.metadata["nbgrader"] = _about(name)
+        return cell
+
+    def _text(self, source: str) -> Any:
+        import nbformat
+
+        self._prose += 1
+        cell = nbformat.v4.new_markdown_cell(_inert(_valid(source)[:MOST_PROSE]))
+        cell.id = f"text-{self._prose}"
+        return cell
+
+    def _outputs(self, cell: Mapping[str, Any]) -> list[Any]:
+        import nbformat
+
+        found = []
+        outputs = cell.get("outputs")
+        for output in outputs if isinstance(outputs, list) else []:
+            if not isinstance(output, dict):
+                continue
+            data = output.get("data")
+            if output.get("output_type") == "stream":
+                text = _plain(_text(output.get("text")))[:MOST_TEXT]
+                found.append(nbformat.v4.new_output("stream", name="stdout", text=text))
+            elif isinstance(data, dict):
+                if picture := self._picture(_text(data.get("image/png"))):
+                    found.append(nbformat.v4.new_output("display_data", data={"image/png": picture}))
+                elif plain := _plain(_text(data.get("text/plain")))[:MOST_TEXT]:
+                    found.append(nbformat.v4.new_output("stream", name="stdout", text=plain + "\n"))
+        return found
+
+    def _picture(self, text: str) -> str:
+        """The text of a PNG file in base64, "" if it is none."""
+        if not text or len(text) > LARGEST_PICTURE * 4 // 3 or not _BASE64.fullmatch(text):
+            return ""
+        try:
+            data = base64.b64decode(text)
+        except ValueError:
+            return ""
+        self._pictures += 1
+        if self._pictures > MOST_PICTURES or not data.startswith(_PNG):
+            return ""
+        return base64.b64encode(data).decode()
+
+
+def _about(name: str, points: float | None = None) -> dict[str, Any]:
+    """nbgrader's metadata of an answer, or of the cell with which a question of so many points is graded."""
+    grade = points is not None
+    return {
+        "cell_type": "code",
+        "grade": grade,
+        "grade_id": name,
+        "locked": grade,
+        "schema_version": 3,
+        "solution": not grade,
+        "task": False,
+        **({"points": points} if grade else {}),
+    }
+
+
+def _unique(cells: list[Any]) -> list[Any]:
+    """No id twice: the first keeps it."""
+    seen: set[str] = set()
+    for number, cell in enumerate(cells):
+        if cell.id in seen:
+            cell.id = f"cell-{number}"
+            cell.metadata.pop("nbgrader", None)
+        seen.add(cell.id)
+    return cells
+
+
+def _text(source: Any) -> str:
+    if isinstance(source, list) and all(isinstance(part, str) for part in source):
+        source = "".join(source)
+    return source if isinstance(source, str) else ""
+
+
+def _inert(text: str) -> str:
+    """Markdown in which no HTML is any, nor a formula that links: to a reader it looks the same.
+
+    Nothing is parsed: in every reading of HTML a tag begins with < and a letter, /, ! or ?, so a space of no width
+    behind the < is enough.
+    """
+    return _ACTIVE.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _plain(text: str) -> str:
+    """Without what would steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in _valid(text))
