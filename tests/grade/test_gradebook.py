@@ -248,6 +248,8 @@ def test_the_notebook_is_nbgraders_and_nothing_in_it_is_active(bundle: Bundle, g
     assert "<img" not in prose
     assert "\\href" not in prose
     assert prose.replace("\N{ZERO WIDTH SPACE}", "") == HOSTILE
+    assert notebook.cells[0].source.startswith("# Doubling")
+    assert notebook.cells[0].cell_type == "markdown"
     check = next(cell for cell in notebook.cells if cell.id == "q1-check")
     assert "hidden tests: " in check.outputs[0].text
 

@@ -6,6 +6,7 @@ It carries nbgrader's cell metadata (schema 3), from which formgrader and genera
 from __future__ import annotations
 
 import base64
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -83,6 +84,8 @@ class _Reader:
                 following[after].append(self._text(_text(theirs.get("source"))))
         cells = following.pop("")
         ran = {cell.id for cell in told}
+        for name in itertools.takewhile(lambda name: name not in ran, known):  # beneath Otter's first cell, the title
+            cells += following.pop(name, [])
         for cell in told:
             if cell.kind == "check" and cell.question in self._questions:
                 cells.append(self._check(cell.id, self._questions[cell.question]))
