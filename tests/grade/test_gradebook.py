@@ -114,7 +114,7 @@ def hidden_names(results: list[Result]) -> set[str]:
 
 def scores(gradebook: Gradebook, assignment: str, student: str) -> dict[str, float]:
     notebook = gradebook.find_submission_notebook(assignment, assignment, student)
-    return {grade.name: grade.score for grade in notebook.grades}
+    return {grade.name.removesuffix("-check"): grade.score for grade in notebook.grades}
 
 
 def test_scores_are_those_of_the_results(bundle: Bundle, graded: Any, tmp_path: Path) -> None:
@@ -185,12 +185,12 @@ def test_comments_tell_nothing_of_hidden_tests(bundle: Bundle, graded: Any, root
 def test_what_a_person_entered_stays(bundle: Bundle, graded: Any, root: Path) -> None:
     with write(bundle, graded, root) as gradebook:
         gradebook.update_or_create_assignment(bundle.assignment, duedate="2026-03-01 12:00:00 UTC")
-        grade = gradebook.find_grade("q1", bundle.assignment, bundle.assignment, "ben")
+        grade = gradebook.find_grade("q1-check", bundle.assignment, bundle.assignment, "ben")
         grade.manual_score, grade.extra_credit, grade.needs_manual_grade = 0.5, 0.25, False
         gradebook.find_comment("q1-code-1", bundle.assignment, bundle.assignment, "ben").manual_comment = "see me"
         gradebook.db.commit()
     with write(bundle, graded, root) as gradebook:
-        grade = gradebook.find_grade("q1", bundle.assignment, bundle.assignment, "ben")
+        grade = gradebook.find_grade("q1-check", bundle.assignment, bundle.assignment, "ben")
         assert (grade.score, grade.extra_credit, grade.needs_manual_grade) == (0.75, 0.25, True)
         assert gradebook.find_comment("q1-code-1", bundle.assignment, bundle.assignment, "ben").comment == "see me"
         assert gradebook.find_submission(bundle.assignment, "ben").total_seconds_late == 24 * 3600
@@ -199,7 +199,7 @@ def test_what_a_person_entered_stays(bundle: Bundle, graded: Any, root: Path) ->
 
 def test_a_question_that_came_later_has_its_grade(bundle: Bundle, graded: Any, root: Path) -> None:
     with write(bundle, graded, root) as gradebook:
-        gradebook.db.delete(gradebook.find_grade("q2", bundle.assignment, bundle.assignment, "ada"))
+        gradebook.db.delete(gradebook.find_grade("q2-check", bundle.assignment, bundle.assignment, "ada"))
         gradebook.db.commit()
         assert "q2" not in scores(gradebook, bundle.assignment, "ada")
     with write(bundle, graded, root) as gradebook:
@@ -236,7 +236,7 @@ def test_the_notebook_is_nbgraders_and_nothing_in_it_is_active(bundle: Bundle, g
         for cell in notebook.cells
         if "nbgrader" in cell.metadata
     }
-    assert {name: its.points for name, its in about.items() if its.grade} == bundle.points
+    assert {name.removesuffix("-check"): its.points for name, its in about.items() if its.grade} == bundle.points
     assert about["q1-code-1"].solution
     code = next(cell for cell in notebook.cells if cell.id == "q1-code-1")
     assert code.outputs[0].data == {"image/png": PNG}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gradekit.grade.bundle import Bundle
-from gradekit.grade.handed_in import handed_in
+from gradekit.grade.handed_in import check_cells, handed_in
 from gradekit.grade.result import QuestionResult, Result
 from gradekit.grade.submission import InvalidSubmission, Submission, open_file
 from gradekit.problem import Problem, UsageProblem
@@ -102,8 +102,8 @@ def _describe(gradebook: Any, bundle: Bundle) -> None:
     name = bundle.assignment
     gradebook.update_or_create_assignment(name)
     gradebook.update_or_create_notebook(name, name)
-    for question, points in bundle.points.items():
-        gradebook.update_or_create_grade_cell(question, name, name, max_score=points, cell_type="code")
+    for question, check in check_cells(bundle).items():
+        gradebook.update_or_create_grade_cell(check, name, name, max_score=bundle.points[question], cell_type="code")
     for cell in bundle.cells:
         if cell["kind"] == "answer" and not cell["show"]:
             gradebook.update_or_create_solution_cell(cell["id"], name, name)
@@ -117,11 +117,13 @@ def _enter(gradebook: Any, bundle: Bundle, submission: Submission, student: str,
     when = _timestamp(submission)
     gradebook.update_or_create_submission(name, student, **({"timestamp": when} if when else {}))
     notebook = gradebook.find_submission_notebook(name, name, student)
+    checks = check_cells(bundle)
     for question in result.questions:
+        check = checks[question.name]
         try:
-            grade = gradebook.find_grade(question.name, name, name, student)
+            grade = gradebook.find_grade(check, name, name, student)
         except MissingEntry:  # the question came after this student's submission
-            grade = Grade(cell_id=gradebook.find_grade_cell(question.name, name, name).id, notebook=notebook)
+            grade = Grade(cell_id=gradebook.find_grade_cell(check, name, name).id, notebook=notebook)
             gradebook.db.add(grade)
         grade.auto_score = question.score
         grade.needs_manual_grade = grade.manual_score is not None or result.status != "graded"

@@ -16,7 +16,7 @@ from gradekit.grade.cells import Cell, script
 from gradekit.grade.result import QuestionResult, Result
 from gradekit.grade.submission import InvalidSubmission, Submission, read_cells
 
-__all__ = ["handed_in"]
+__all__ = ["check_cells", "handed_in"]
 
 MOST_PROSE = 200_000  # characters of a cell of text
 MOST_PICTURES, LARGEST_PICTURE = 20, 2 * 2**20  # bytes
@@ -52,6 +52,12 @@ def handed_in(bundle: Bundle, submission: Submission, result: Result) -> Any:
     )
     nbformat.validate(made)
     return made
+
+
+def check_cells(bundle: Bundle) -> dict[str, str]:
+    """Question -> the id of the cell that checks it, by which nbgrader knows its points."""
+    found = {str(cell["question"]): str(cell["id"]) for cell in bundle.cells if cell["kind"] == "check"}
+    return {question: found.get(question, f"{question}-check") for question in bundle.points}
 
 
 class _Reader:
@@ -98,7 +104,7 @@ class _Reader:
         there = {cell.question for cell in told if cell.kind == "check"}
         for question in self._questions.values():
             if question.name not in there:
-                cells.append(self._check(f"{question.name}-check", question))
+                cells.append(self._check(check_cells(self._bundle)[question.name], question))
         return _unique(cells)
 
     @staticmethod
@@ -120,7 +126,7 @@ class _Reader:
         source = next((str(cell["source"]) for cell in self._bundle.cells if cell["id"] == name), "")
         cell = nbformat.v4.new_code_cell(source or f'grader.check("{question.name}")')
         cell.id = name
-        cell.metadata["nbgrader"] = _about(question.name, question.possible)
+        cell.metadata["nbgrader"] = _about(name, question.possible)
         said = [f"{question.name}: {question.score:g} of {question.possible:g} points"]
         for case in question.cases:
             if not case.hidden:
