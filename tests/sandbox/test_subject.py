@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from gradekit.sandbox.client import Server
 from gradekit.sandbox.scratch import remove
 from gradekit.sandbox.subject import Worker, WorkerSubject, _Reading, scratch_root

@@ -22,6 +22,10 @@ STUB = "gradekit_stub"
 # What nbgrader looks for, in any line of any cell.
 _DELIMITERS = re.compile(r"(?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS|MARK SCHEME)|AUTOTEST")
 
+_OTTERS_FENCE = re.compile(r"\s*# (?:BEGIN|END) SOLUTION(?: NO PROMPT)?\s*")
+_OTTERS_MARK = re.compile(r"\s*# ?SOLUTION(?: NO PROMPT)?\s*$")
+_ANY_LINES = r"((?:.*\n)*?.*)"
+
 _CHECK = '''\
 ### BEGIN HIDDEN TESTS
 # Not for students. The grader for this question from here on: its check runs all tests and gives the points.
@@ -40,7 +44,7 @@ def source_notebook(transformed: Transformed, reference: str) -> Any:
     for cell in notebook.cells:
         if is_answer(cell):
             stub = cell.source
-            cell.source, exact = _fenced(solved[cell.id], stub)
+            cell.source, exact = _fenced(_unfenced(solved[cell.id]), stub)
             if not exact:
                 cell.metadata[STUB] = stub
         elif cell.metadata.get("nbgrader", {}).get("grade"):
@@ -56,23 +60,25 @@ def source_notebook(transformed: Transformed, reference: str) -> Any:
     return notebook
 
 
+def _unfenced(solution: str) -> str:
+    """Without Otter's own fences, which are nbgrader's words too."""
+    kept = [line for line in solution.split("\n") if not _OTTERS_FENCE.fullmatch(line)]
+    return "\n".join(_OTTERS_MARK.sub("", line) for line in kept)
+
+
 def _fenced(solution: str, stub: str) -> tuple[str, bool]:
     """`solution` in nbgrader's fences, and whether its leaving `...` in the place of each gives `stub`."""
-    parts = [
-        rf"(?P<indent{number}>{re.escape(line[:-3])})(?P<body{number}>(?:.*\n)*?.*)" if line.strip() == "..." else None
-        for number, line in enumerate(stub.split("\n"))
-    ]
-    pattern = "\n".join(part or re.escape(line) for part, line in zip(parts, stub.split("\n"), strict=True))
+    lines = stub.split("\n")
+    left = [line.strip() == "..." and line.endswith("...") for line in lines]
+    pattern = "\n".join(_ANY_LINES if own else re.escape(line) for own, line in zip(left, lines, strict=True))
     found = re.fullmatch(pattern, solution)
-    if not any(parts) or found is None:
+    if found is None or not any(left):
         return f"### BEGIN SOLUTION\n{solution}\n### END SOLUTION", False
-    lines = [
-        f"{found[f'indent{n}']}### BEGIN SOLUTION\n{found[f'indent{n}']}{found[f'body{n}']}\n"
-        f"{found[f'indent{n}']}### END SOLUTION"
-        if part
-        else line
-        for n, (part, line) in enumerate(zip(parts, stub.split("\n"), strict=True))
-    ]
+    answers = iter(found.groups())
+    for number, line in enumerate(lines):
+        if left[number]:
+            indent = line[:-3]
+            lines[number] = f"{indent}### BEGIN SOLUTION\n{next(answers)}\n{indent}### END SOLUTION"
     return "\n".join(lines), True
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
-from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions, NbGraderPreprocessor
+from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions, NbGraderPreprocessor, SaveCells
+from traitlets.config import Config
 
 from gradekit.build.nbgrader_source import STUB
 
-__all__ = ["autograding", "feedback", "generating"]
+__all__ = ["CODE_STUB", "autograding", "feedback", "generating", "released"]
+
+CODE_STUB = {"python": "..."}
 
 
 class LeaveStubs(ClearSolutions):
@@ -38,6 +41,16 @@ class DropTags(NbGraderPreprocessor):
 def generating() -> list[type]:
     """From source/ to release/."""
     return [LeaveStubs if step is ClearSolutions else step for step in _steps(GenerateAssignment, "preprocessors")]
+
+
+def released(notebook: Any) -> Any:
+    """What nbgrader makes of a source notebook, but for what it notes in its gradebook."""
+    settings = Config({"ClearSolutions": {"code_stub": CODE_STUB}})
+    resources: Any = {}
+    for step in generating():
+        if step is not SaveCells:
+            notebook, resources = step(config=settings).preprocess(notebook, resources)
+    return notebook
 
 
 def autograding() -> list[type]:
