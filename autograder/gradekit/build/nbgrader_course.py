@@ -20,7 +20,7 @@ __all__ = ["write_course"]
 _CONFIG = "nbgrader_config.py"
 _OURS = "# Written by gradekit build --nbgrader, which writes it anew."
 
-_SETTINGS = f'''\
+_SETTINGS = f"""\
 {_OURS} Settings of your own go into
 # nbgrader_own.py, beside this file: they come last.
 from gradekit.build import preprocessors
@@ -41,7 +41,7 @@ c.Execute.timeout = 1800
 c.Execute.iopub_timeout = 60
 
 load_subconfig("nbgrader_own.py")
-'''
+"""
 
 
 def write_course(course: Course, weeks: Sequence[Week], place: Path) -> None:

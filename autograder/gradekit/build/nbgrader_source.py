@@ -26,13 +26,13 @@ _OTTERS_FENCE = re.compile(r"\s*# (?:BEGIN|END) SOLUTION(?: NO PROMPT)?\s*")
 _OTTERS_MARK = re.compile(r"\s*# ?SOLUTION(?: NO PROMPT)?\s*$")
 _ANY_LINES = r"((?:.*\n)*?.*)"
 
-_CHECK = '''\
+_CHECK = """\
 ### BEGIN HIDDEN TESTS
 # Not for students. The grader for this question from here on: its check runs all tests and gives the points.
 import gradekit.grade.inkernel as grader
 grader = grader.Grader({question!r}, {points!r}, globals(), week={week!r}, reference={reference}, tests={tests})
 ### END HIDDEN TESTS
-'''
+"""
 
 
 def source_notebook(transformed: Transformed, reference: str) -> Any:

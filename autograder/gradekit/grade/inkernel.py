@@ -85,6 +85,7 @@ class Grader:
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Nothing that is printed inside comes out, not even from below Python. The sink stays open: loggers keep it."""
+    held: set[Any] = {sys.stderr, sys.__stderr__}  # by loggers that were set up before
     nowhere = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
     with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), contextlib.ExitStack() as after:
         with contextlib.suppress(OSError):  # a notebook may have closed it
@@ -92,6 +93,10 @@ def _silent() -> Iterator[None]:
             after.callback(os.close, kept)
             after.callback(os.dup2, kept, 2)
             os.dup2(nowhere.fileno(), 2)
+        for stream in held:
+            with contextlib.suppress(AttributeError):  # one of Python's own: its descriptor is turned away already
+                stream.write = nowhere.write
+                after.callback(delattr, stream, "write")
         yield
 
 
