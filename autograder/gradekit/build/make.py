@@ -23,7 +23,7 @@ from gradekit.build.transform import Transformed, transform
 from gradekit.course import Week
 from gradekit.problem import Problem
 
-__all__ = ["Built", "build_week", "differences", "load_week", "student_files", "write_notebook"]
+__all__ = ["Built", "build_week", "differences", "load_week", "notebook_bytes", "student_files"]
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ def _built(week: Week) -> Iterator[Built]:
         root = Path(folder)
         files = _given_files(week, transformed.assignment.files)
         built = Built(transformed.assignment, root / "release", root / "solutions", root / "bundle.zip")
-        write_notebook(built.release / week.notebook_name, transformed.release)
+        _write(built.release / week.notebook_name, notebook_bytes(transformed.release))
         for name, data in student_files(week, transformed).items():
             _write(built.release / name, data)
-        write_notebook(built.solutions / week.notebook_name, transformed.solution)
+        _write(built.solutions / week.notebook_name, notebook_bytes(transformed.solution))
         for name, data in files.items():
             _write(built.solutions / name, data)
         label = week.relative(week.release)
@@ -118,9 +118,10 @@ def _given_files(week: Week, names: tuple[str, ...]) -> dict[str, bytes]:
     return files
 
 
-def write_notebook(path: Path, notebook: Any) -> None:
-    """As nbformat writes it, with a line end at its end."""
-    _write(path, (nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n").encode())
+def notebook_bytes(notebook: Any) -> bytes:
+    """A notebook as nbformat writes it, with a line end at its end."""
+    text: str = nbformat.writes(notebook, version=nbformat.NO_CONVERT)
+    return (text.rstrip("\n") + "\n").encode()
 
 
 def _write(path: Path, data: bytes) -> None:

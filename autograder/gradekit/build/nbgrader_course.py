@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gradekit.build.make import load_week, student_files, write_notebook
+from gradekit.build.make import load_week, notebook_bytes, student_files
 from gradekit.build.nbgrader_source import source_notebook
 from gradekit.build.swap import swap_in
 from gradekit.build.transform import Transformed
@@ -17,6 +17,7 @@ from gradekit.problem import Problem, UsageProblem
 
 __all__ = ["write_course"]
 
+_UNFINISHED = ".gradekit-"
 _CONFIG = "nbgrader_config.py"
 _OURS = "# Written by gradekit build --nbgrader, which writes it anew."
 
@@ -44,7 +45,7 @@ load_subconfig("nbgrader_own.py")
 """
 
 
-def write_course(course: Course, weeks: Sequence[Week], place: Path) -> None:
+def write_course(course: Course, weeks: Iterable[Week], place: Path) -> None:
     """Write nbgrader_config.py and source/<week>/ of each week into `place`: all of it, or nothing.
 
     A course that was written before is written over; whatever else lies there, submissions and gradebook among it, is
@@ -53,19 +54,26 @@ def write_course(course: Course, weeks: Sequence[Week], place: Path) -> None:
     """
     place = place.resolve()
     _refuse_other(course, place)
+    assignments = {f"source/{week.slug}": _files(week) for week in weeks}
+    try:
+        _swap_all(assignments, place)
+    except OSError as error:
+        raise Problem(f"cannot be written: {error}", where=place) from error
+
+
+def _swap_all(assignments: Mapping[str, Mapping[str, bytes]], place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     # on the same file system, so that what is finished can be moved into place in one step
-    with tempfile.TemporaryDirectory(prefix=".gradekit-", dir=place if place.exists() else place.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=place if place.exists() else place.parent) as folder:
         new = Path(folder) / "course"
-        for week in weeks:
-            _write_week(new / "source" / week.slug, week)
-        (new / _CONFIG).write_text(_SETTINGS, encoding="utf-8")
+        for name, files in assignments.items():
+            _write(new / name, files)
+        _write(new, {_CONFIG: _SETTINGS.encode()})
         if not place.exists():
             swap_in(new, place)
             return
-        for week in weeks:
-            swap_in(new / "source" / week.slug, place / "source" / week.slug)
-        swap_in(new / _CONFIG, place / _CONFIG)
+        for name in [*assignments, _CONFIG]:
+            swap_in(new / name, place / name)
 
 
 def _refuse_other(course: Course, place: Path) -> None:
@@ -78,7 +86,7 @@ def _refuse_other(course: Course, place: Path) -> None:
             )
     if place.exists() and not place.is_dir():
         raise UsageProblem("is not a folder", where=place, mend="name another one: --nbgrader DIR")
-    if not place.exists() or not any(place.iterdir()):
+    if not place.exists() or all(path.name.startswith(_UNFINISHED) for path in place.iterdir()):
         return
     config = place / _CONFIG
     try:
@@ -93,7 +101,8 @@ def _refuse_other(course: Course, place: Path) -> None:
         )
 
 
-def _write_week(folder: Path, week: Week) -> None:
+def _files(week: Week) -> dict[str, bytes]:
+    """What lies in the folder of a week, by name."""
     transformed = load_week(week)
     try:
         reference = week.reference.read_text(encoding="utf-8")
@@ -108,8 +117,7 @@ def _write_week(folder: Path, week: Week) -> None:
         )
     notebook = source_notebook(transformed, reference)
     _refuse_other_release(notebook, transformed, week)
-    write_notebook(folder / week.notebook_name, notebook)
-    _write(folder, files)
+    return {week.notebook_name: notebook_bytes(notebook), **files}
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -123,7 +131,14 @@ def _refuse_other_release(notebook: Any, transformed: Transformed, week: Week) -
     """Problem unless nbgrader makes the release of `notebook`: not a line more, and not a line less."""
     from gradekit.build.preprocessors import released
 
-    made = {cell.id: cell for cell in released(copy.deepcopy(notebook)).cells}
+    try:
+        made = {cell.id: cell for cell in released(copy.deepcopy(notebook)).cells}
+    except Exception as error:
+        raise Problem(
+            f"nbgrader makes no release of its source: {error}",
+            where=week.relative(week.source),
+            mend="no cell may hold the words by which nbgrader knows solutions and tests, AUTOTEST among them",
+        ) from error
     for cell in transformed.release.cells:
         if made.pop(cell.id, None) != cell:
             raise Problem(
@@ -131,5 +146,3 @@ def _refuse_other_release(notebook: Any, transformed: Transformed, week: Week) -
                 where=week.relative(week.source),
                 mend="write its solution between # BEGIN SOLUTION and # END SOLUTION, alone on their lines",
             )
-    if made:
-        raise AssertionError(f"cells that the release has not: {sorted(made)}")
