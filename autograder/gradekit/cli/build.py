@@ -59,7 +59,8 @@ def build(
         from gradekit.build.nbgrader_course import write_course
 
         write_course(found_course, selected, nbgrader)
-        console.print(plain(f"{nbgrader}: a course for nbgrader, {len(selected)} assignments"))
+        weeks_of = "1 week" if len(selected) == 1 else f"{len(selected)} weeks"
+        console.print(plain(f"{nbgrader}: a course for nbgrader, {weeks_of}"))
     if differing:
         console.print("run `gradekit build` and commit what it writes")
         raise typer.Exit(1)

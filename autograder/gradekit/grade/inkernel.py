@@ -70,7 +70,7 @@ class Grader:
             file = parse_test_file(self._tests, Path("tests") / f"{question}.py")
             cases = tuple(run_test_file(file, self._namespace))
             score = QuestionResult(question, self._points, cases).score
-        return Score(min(score, self._points), cases)
+        return Score(float(min(score, self._points)), cases)
 
     def check_all(self, *args: Any, **options: Any) -> None:
         """As `grader.check_all()` in a notebook: each question is checked where it stands."""
@@ -115,7 +115,7 @@ def _seed(text: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _importable(week: str, text: str) -> Iterator[None]:
-    """Inside, `from reference import <week>` gives a module with this text. Lines of it never reach a disk."""
+    """Inside, the module `reference.<week>` can be imported: it has this text, which is in no file."""
     package, module = types.ModuleType("reference"), types.ModuleType(f"reference.{week}")
     package.__path__ = []
     setattr(package, week, module)
