@@ -14,7 +14,11 @@ import nbformat
 
 from gradekit.build.assignment import Question
 
-__all__ = ["copy_marks", "is_answer", "mark"]
+__all__ = ["STUB", "copy_marks", "is_answer", "mark"]
+
+STUB = "gradekit_stub"
+"""A mark of the kit's own in nbgrader's source/: what students get of an answer cell, where that is more than `...` in
+the place of each solution."""
 
 _SCHEMA = 3
 _ANSWER = "otter_answer_cell"
@@ -23,8 +27,8 @@ _ANSWER = "otter_answer_cell"
 def mark(release: Any, questions: Iterable[Question]) -> None:
     """Mark the cells of a release, in place: checks, answers, prose of questions, and the cell that starts Otter.
 
-    All other cells are the student's to change, so they have no mark. Neither has the check of a question without
-    points: nbgrader divides by them.
+    All other cells are the student's to change, so they have no mark. The check of a question without points is locked
+    and no more: there is nothing to grade.
     """
     points = {question.name: question.points for question in questions}
     for cell in release.cells:

@@ -11,13 +11,10 @@ import copy
 import re
 from typing import Any
 
-from gradekit.build.marks import is_answer
+from gradekit.build.marks import STUB, is_answer
 from gradekit.build.transform import Transformed
 
-__all__ = ["STUB", "source_notebook"]
-
-STUB = "gradekit_stub"
-"""Metadata of an answer cell: what students get, where it is more than `...` in the place of each solution."""
+__all__ = ["source_notebook"]
 
 # What nbgrader looks for, in any line of any cell.
 _DELIMITERS = re.compile(r"(?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS|MARK SCHEME)|AUTOTEST")

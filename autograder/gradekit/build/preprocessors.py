@@ -1,6 +1,6 @@
 """What the nbgrader_config.py of a built course puts among nbgrader's own steps.
 
-nbgrader imports this, not the kit: to import nbgrader takes seconds.
+nbgrader imports this with every command, the kit only to check a course: to import nbgrader takes seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
 from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions, NbGraderPreprocessor, SaveCells
 from traitlets.config import Config
 
-from gradekit.build.nbgrader_source import STUB
+from gradekit.build.marks import STUB
 
 __all__ = ["CODE_STUB", "autograding", "feedback", "generating", "released"]
 
