@@ -267,6 +267,8 @@ def for_nbgrader(notebook: dict[str, Any], tests: Mapping[str, str], *, master: 
         question, _, kind = str(cell.get("id", "")).partition("-")
         if cell["cell_type"] == "code" and question == "otter":
             continue
+        if cell["metadata"].get("nbgrader", {}).get("grade_id") == cell.get("id"):
+            cell["metadata"].pop("nbgrader", None)
         if question in tests and kind.startswith("code"):
             cell["metadata"] = {"nbgrader": marks(question)} | cell["metadata"]
             made["cells"].append(cell)

@@ -121,7 +121,8 @@ def nbgrader(material: Material, root: Path, files: Sequence[str]) -> Iterator[t
         throughput.call(throughput.command("nbgrader"), *words, cwd=course, timeout=PATIENCE_S)
         with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
             graded = gradebook.find_submission_notebook(material.week, material.week, file)
-            yield file, {grade.name: float(grade.auto_score or 0) for grade in graded.grades}
+            points = {grade.name.removesuffix("-check"): float(grade.auto_score or 0) for grade in graded.grades}
+            yield file, points
 
 
 def table(path: Path, column: str, material: Material) -> Iterator[tuple[str, Scores]]:

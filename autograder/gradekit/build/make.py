@@ -23,7 +23,7 @@ from gradekit.build.transform import Transformed, transform
 from gradekit.course import Week
 from gradekit.problem import Problem
 
-__all__ = ["Built", "build_week", "differences", "load_week"]
+__all__ = ["Built", "build_week", "differences", "load_week", "notebook_bytes", "student_files"]
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,12 @@ def _built(week: Week) -> Iterator[Built]:
     # in the course itself, so that what is finished can be moved into place in one step
     with tempfile.TemporaryDirectory(prefix=f".{week.slug}-", dir=week.bundle.parent) as folder:
         root = Path(folder)
-        files = _student_files(week, transformed.assignment.files)
+        files = _given_files(week, transformed.assignment.files)
         built = Built(transformed.assignment, root / "release", root / "solutions", root / "bundle.zip")
-        _write_release(built.release, week, transformed, files)
-        _write_notebook(built.solutions / week.notebook_name, transformed.solution)
+        _write(built.release / week.notebook_name, notebook_bytes(transformed.release))
+        for name, data in student_files(week, transformed).items():
+            _write(built.release / name, data)
+        _write(built.solutions / week.notebook_name, notebook_bytes(transformed.solution))
         for name, data in files.items():
             _write(built.solutions / name, data)
         label = week.relative(week.release)
@@ -84,7 +86,16 @@ def _built(week: Week) -> Iterator[Built]:
         yield built
 
 
-def _student_files(week: Week, names: tuple[str, ...]) -> dict[str, bytes]:
+def student_files(week: Week, transformed: Transformed) -> dict[str, bytes]:
+    """What lies beside the student's notebook, by name: the files that the assignment names, and the public tests."""
+    files = _given_files(week, transformed.assignment.files)
+    for question in transformed.assignment.questions:
+        text = transformed.tests.render(question.name, include_hidden=False)
+        files[f"tests/{question.name}.py"] = text.encode()
+    return files
+
+
+def _given_files(week: Week, names: tuple[str, ...]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for name in names:
         place = week.room / name
@@ -107,17 +118,10 @@ def _student_files(week: Week, names: tuple[str, ...]) -> dict[str, bytes]:
     return files
 
 
-def _write_release(folder: Path, week: Week, transformed: Transformed, files: dict[str, bytes]) -> None:
-    _write_notebook(folder / week.notebook_name, transformed.release)
-    for question in transformed.assignment.questions:
-        text = transformed.tests.render(question.name, include_hidden=False)
-        _write(folder / "tests" / f"{question.name}.py", text.encode())
-    for name, data in files.items():
-        _write(folder / name, data)
-
-
-def _write_notebook(path: Path, notebook: Any) -> None:
-    _write(path, (nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n").encode())
+def notebook_bytes(notebook: Any) -> bytes:
+    """A notebook as nbformat writes it, with a line end at its end."""
+    text: str = nbformat.writes(notebook, version=nbformat.NO_CONVERT)
+    return (text.rstrip("\n") + "\n").encode()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -15,6 +15,7 @@ from otter.assign.notebook_transformer import NotebookTransformer, TransformedNo
 from otter.assign.utils import AssignNotebookFormatException
 
 from gradekit.build.assignment import Assignment, Question
+from gradekit.build.marks import copy_marks, mark
 from gradekit.build.percent import Source
 from gradekit.build.test_files import TestFiles
 from gradekit.problem import Problem
@@ -84,6 +85,8 @@ def transform(source: Source, week: str) -> Transformed:
     except AssertionError as error:  # Otter's solution fences
         raise Problem(str(error).splitlines()[0], where=source.label) from error
     questions = tuple(_question(name, config, prose, tests) for name, config in configs[1].items())
+    mark(release, questions)
+    copy_marks(release, solution)
     files = settings.get("files") or []
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
         raise Problem("`files` is not a list of names", where=source.place(0), mend="write `files: [figures]`")

@@ -10,6 +10,7 @@ import typer
 
 from gradekit.cli.terminal import console, plain
 from gradekit.course import Course
+from gradekit.problem import UsageProblem
 
 __all__ = ["build"]
 
@@ -17,13 +18,20 @@ __all__ = ["build"]
 def build(
     weeks: Annotated[list[str] | None, typer.Argument(help="Weeks, by name or number; all of them by default.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Only say what differs from what is committed.")] = False,
+    nbgrader: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a course for nbgrader into this folder as well.")
+    ] = None,
     course: Annotated[Path | None, typer.Option(help="The course; by default the one around this folder.")] = None,
 ) -> None:
     """Build release, solutions and bundle of each week from its source."""
     from gradekit.build.stamp import is_fresh
 
+    if check and nbgrader is not None:
+        raise UsageProblem("--check writes nothing, and --nbgrader writes a course", mend="leave out one of them")
     differing = 0
-    for week in Course.find(course).select(weeks or []):
+    found_course = Course.find(course)
+    selected = found_course.select(weeks or [])
+    for week in selected:
         if check:
             from gradekit.build.make import differences
 
@@ -47,6 +55,12 @@ def build(
             )
             for place in (week.release, week.solutions, week.bundle):
                 console.print(f"  {week.relative(place)}", style="dim")
+    if nbgrader is not None:
+        from gradekit.build.nbgrader_course import write_course
+
+        write_course(found_course, selected, nbgrader)
+        weeks_of = "1 week" if len(selected) == 1 else f"{len(selected)} weeks"
+        console.print(plain(f"{nbgrader}: a course for nbgrader, {weeks_of}"))
     if differing:
         console.print("run `gradekit build` and commit what it writes")
         raise typer.Exit(1)

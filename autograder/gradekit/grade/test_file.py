@@ -18,7 +18,7 @@ from gradekit.check import evidence
 from gradekit.grade.result import CaseResult
 from gradekit.problem import Problem
 
-__all__ = ["TestCase", "TestFile", "read_test_file", "run_test_case", "run_test_file"]
+__all__ = ["TestCase", "TestFile", "parse_test_file", "read_test_file", "run_test_case", "run_test_file"]
 
 
 @dataclasses.dataclass
@@ -56,7 +56,12 @@ class TestFile:
 
 def read_test_file(path: Path) -> TestFile:
     """One exception-based test file, as `gradekit build` writes it; Problem if it is of another format."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return parse_test_file(path.read_text(encoding="utf-8"), path)
+
+
+def parse_test_file(text: str, path: Path) -> TestFile:
+    """The same for the text of one; `path` is what it is called in messages."""
+    tree = ast.parse(text, str(path))
     tree.body = [s for s in tree.body if not (isinstance(s, ast.ImportFrom) and s.module == "otter.test_files")]
     env: dict[str, Any] = {"test_case": TestCase}
     exec(compile(tree, str(path), "exec"), env)
