@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -21,9 +22,9 @@ def main() -> None:
     for command in ("demo", "grade"):  # not the progress bar's, which leaves nothing behind on a screen only
         sys.modules[f"gradekit.cli.{command}"].console = console  # type: ignore[attr-defined]
     console.print("[dim]$[/] make demo")
-    with tempfile.TemporaryDirectory() as folder:
-        demo(output=Path(folder))
-        shown = console.export_svg(title="gradekit demo", clear=False).replace(folder, "demo")
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        demo(output=Path("demo"), course=HERE.parent)
+        shown = console.export_svg(title="gradekit demo", clear=False)
     (HERE / "demo.svg").write_text(shown)
 
 

@@ -170,6 +170,18 @@ def test_a_right_answer_that_writes_to_stderr_has_its_points(bundle: Bundle, sol
         assert scores(gradebook, bundle.assignment, "dan") == bundle.points
 
 
+def test_cells_have_the_names_that_they_have_in_the_release(bundle: Bundle, built_week: Week, root: Path) -> None:
+    """So that a gradebook into which nbgrader has entered the assignment gets no second cell for anything."""
+    release = nbformat.read(built_week.release / built_week.notebook_name, as_version=4)
+    marks = [cell.metadata.nbgrader for cell in release.cells if "nbgrader" in cell.metadata]
+    with write(bundle, ([], []), root) as gradebook:
+        notebook = gradebook.find_notebook(bundle.assignment, bundle.assignment)
+        assert {cell.name: cell.max_score for cell in notebook.grade_cells} == {
+            its.grade_id: its.points for its in marks if its.grade
+        }
+        assert {cell.name for cell in notebook.solution_cells} == {its.grade_id for its in marks if its.solution}
+
+
 def test_comments_tell_nothing_of_hidden_tests(bundle: Bundle, graded: Any, root: Path) -> None:
     hidden = {
         case.name for result in graded[1] for question in result.questions for case in question.cases if case.hidden
