@@ -41,11 +41,12 @@ def test_nothing_on_the_judges_side_unpickles_or_evaluates() -> None:
         for path in (PACKAGE / room).rglob("*.py")
         if (names := used(path))
     }
-    # The worker takes an experiment's code from the judge; a judge executes the instructor's test files; the container
-    # writes a pickle, of objects of Otter's.
+    # The worker takes an experiment's code from the judge; a judge executes the instructor's test files, and a check cell
+    # of nbgrader's road the reference; the container writes a pickle, of objects of Otter's.
     assert found == {
         "sandbox/worker.py": {"marshal.loads"},
         "grade/test_file.py": {"exec"},
+        "grade/inkernel.py": {"exec"},
         "grade/container.py": {"dill"},
     }
 
