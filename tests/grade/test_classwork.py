@@ -112,11 +112,9 @@ def _tree(pid: int) -> list[int]:
     """A process and all that it has started."""
     found = [pid]
     for inner in found:
-        for task in Path(f"/proc/{inner}/task").glob("*/children"):
-            try:
-                found += map(int, task.read_text().split())
-            except OSError:
-                continue
+        with contextlib.suppress(OSError):  # it has just ended
+            for task in os.listdir(f"/proc/{inner}/task"):
+                found += map(int, Path(f"/proc/{inner}/task/{task}/children").read_text().split())
     return found
 
 
