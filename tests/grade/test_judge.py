@@ -41,8 +41,8 @@ def test_nothing_on_the_judges_side_unpickles_or_evaluates() -> None:
         for path in (PACKAGE / room).rglob("*.py")
         if (names := used(path))
     }
-    # The worker takes an experiment's code from the judge; a judge executes the instructor's test files, and a cell that
-    # nbgrader runs the reference; the container writes a pickle, of objects of Otter's.
+    # The worker takes an experiment's code from the judge; a judge executes the instructor's test files, and a cell
+    # that nbgrader runs the reference; the container writes a pickle, of objects of Otter's.
     assert found == {
         "sandbox/worker.py": {"marshal.loads"},
         "grade/test_file.py": {"exec"},
