@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import nbformat
 import pytest
 
 from gradekit.course import Week
-from gradekit.grade.bundle import Bundle, open_bundle
+from gradekit.grade.bundle import Bundle
 from gradekit.grade.classwork import grade_into
 from gradekit.grade.engine import Terms, grade_submission
 from gradekit.grade.judge import short_of
@@ -28,17 +27,6 @@ from gradekit.grade.store import Store
 from gradekit.grade.submission import Submission, find_submissions
 
 RUN = "from gradekit.cli import main; main()"
-
-
-@pytest.fixture(scope="module")
-def bundle(built_week: Week) -> Iterator[Bundle]:
-    with open_bundle(built_week.bundle) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def solution(built_week: Week) -> Any:
-    return nbformat.read(built_week.solutions / built_week.notebook_name, as_version=4)
 
 
 def write(folder: Path, name: str, notebook: Any, q1: str = "") -> Submission:

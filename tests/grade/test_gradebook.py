@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from nbgrader.nbgraderformat import MetadataValidator
 
 from gradekit.course import Week
 from gradekit.grade.batch import grade_batch
-from gradekit.grade.bundle import Bundle, open_bundle
+from gradekit.grade.bundle import Bundle
 from gradekit.grade.engine import Terms
 from gradekit.grade.gradebook import course_root, students_of, write_gradebook
 from gradekit.grade.handed_in import handed_in
@@ -31,17 +31,6 @@ from gradekit.problem import Problem, UsageProblem
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n and more").decode()
 HOSTILE = "# Look <script>alert(1)</script> <img src=x onerror=alert(1)> $\\href{javascript:alert(1)}{x}$ and 1 < 2"
-
-
-@pytest.fixture(scope="module")
-def bundle(built_week: Week) -> Iterator[Bundle]:
-    with open_bundle(built_week.bundle) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def solution(built_week: Week) -> Any:
-    return nbformat.read(built_week.solutions / built_week.notebook_name, as_version=4)
 
 
 @pytest.fixture(scope="module")
@@ -313,6 +302,12 @@ def test_the_folder_is_the_databases(tmp_path: Path) -> None:
     assert course_root("postgresql://host/name") == Path.cwd()
     with pytest.raises(UsageProblem, match="no database URL"):
         course_root("gradebook.db")
+
+
+def test_a_module_that_is_not_there_is_told_before_anything_is_graded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlalchemy.engine", None)
+    with pytest.raises(Problem, match=r"gradekit\[instructor\]"):
+        course_root("sqlite:///gradebook.db")
 
 
 def test_two_submissions_of_one_student_are_refused(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,6 @@ from gradekit.grade.result import Result
 from gradekit.grade.store import write_grades, write_result
 from gradekit.grade.submission import Submission
 from gradekit.problem import UsageProblem
-
-
-@pytest.fixture(scope="module")
-def bundle(built_week: Week) -> Iterator[Bundle]:
-    with open_bundle(built_week.bundle) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def solution(built_week: Week) -> Any:
-    return nbformat.read(built_week.solutions / built_week.notebook_name, as_version=4)
 
 
 def answer(solution: Any, question: str, code: str) -> Any:

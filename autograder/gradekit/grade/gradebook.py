@@ -19,6 +19,7 @@ from gradekit.grade.bundle import Bundle
 from gradekit.grade.handed_in import check_cells, handed_in
 from gradekit.grade.result import QuestionResult, Result
 from gradekit.grade.submission import InvalidSubmission, Submission, open_file
+from gradekit.grade.views import write_whole
 from gradekit.problem import Problem, UsageProblem
 
 __all__ = ["course_root", "students_of", "write_gradebook"]
@@ -31,9 +32,11 @@ _LOG.setLevel(logging.ERROR)  # that somebody is late is in the gradebook, and n
 
 def course_root(url: str) -> Path:
     """The folder of nbgrader's course: where an SQLite gradebook lies, else this one. UsageProblem for no URL."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
+    try:
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+    except ImportError as error:
+        raise _missing("--gradebook", error) from error
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -183,13 +186,10 @@ def _punish_lateness(url: str, assignment: str, student: str, notebook: Any, con
 
 
 def _write(path: Path, notebook: Any) -> None:
-    """Whole or not at all, and through no link that lies there."""
     import nbformat
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n", encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n")
 
 
 @contextmanager
@@ -219,10 +219,7 @@ def _explained(url: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise Problem(
-            f"--gradebook {shown} needs a module that is not there: {error.name or error}",
-            mend='pip install "gradekit[instructor]", and the driver of your database',
-        ) from error
+        raise _missing(f"--gradebook {shown}", error) from error
     except SQLAlchemyError as error:
         first = str(error).splitlines()[0]
         raise Problem(
@@ -231,3 +228,10 @@ def _explained(url: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise Problem(f"cannot be written: {error.strerror or error}", where=error.filename) from error
+
+
+def _missing(what: str, error: ImportError) -> Problem:
+    return Problem(
+        f"{what} needs a module that is not there: {error.name or error}",
+        mend='pip install "gradekit[instructor]", and the driver of your database',
+    )

@@ -31,9 +31,9 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 def handed_in(bundle: Bundle, submission: Submission, result: Result) -> Any:
     """A notebook (of nbformat 4.5). Of an invalid submission, the questions alone.
 
-    Code is what the judge ran, where it ran it. Text that the student wrote holds no HTML; of
-    the outputs that were handed in, plain text and PNG pictures stay. Beneath each question stands what came of it,
-    without a word on hidden tests but their number.
+    Code is what the judge ran, where it ran it. Text that the student wrote holds no HTML; of the outputs that were
+    handed in, plain text and PNG pictures stay. Beneath each question stands what came of it, without a word on hidden
+    tests but their number.
     """
     import nbformat
 
@@ -44,8 +44,7 @@ def handed_in(bundle: Bundle, submission: Submission, result: Result) -> Any:
         notebook, told = {"cells": []}, ()
     known = {str(cell["id"]): cell for cell in bundle.cells}
     written = [cell for cell in notebook["cells"] if isinstance(cell, dict)][:MOST_CELLS]
-    reader = _Reader(bundle, result)
-    cells = reader.in_its_order(written, told, known)
+    cells = _Reader(bundle, result).in_its_order(written, told, known)
     made = nbformat.v4.new_notebook(cells=cells)
     made.metadata = nbformat.from_dict(
         {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -24,7 +24,7 @@ from gradekit.grade.result import Result
 from gradekit.grade.spreadsheet import cell, quoted
 from gradekit.problem import Problem
 
-__all__ = ["write_grades", "write_result", "write_views"]
+__all__ = ["write_grades", "write_result", "write_views", "write_whole"]
 
 # Most of the time goes into waiting for the disk, which takes the writes of several threads at once.
 _WRITERS = 8
@@ -46,7 +46,7 @@ def write_views(folder: Path, results: Iterable[Result]) -> Path:
         (folder / "results").mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(_WRITERS) as pool:
             one_each = {result.submission: result for result in results}.values()
-            for _ in pool.map(lambda result: _write(paths[result.submission], _json(result)), one_each):
+            for _ in pool.map(lambda result: write_whole(paths[result.submission], _json(result)), one_each):
                 pass  # an error in one of them is raised here
         _flush(folder / "results")
     return write_grades(folder, results)
@@ -57,7 +57,7 @@ def write_result(folder: Path, result: Result) -> Path:
     path = _path(folder, result.submission, unique=True)
     with _explained(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, _json(result))
+        write_whole(path, _json(result))
     return path
 
 
@@ -73,7 +73,7 @@ def write_grades(folder: Path, results: Sequence[Result]) -> Path:
     path = folder / "grades.csv"
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _write(path, "".join(",".join(row) + "\n" for row in rows))
+        write_whole(path, "".join(",".join(row) + "\n" for row in rows))
         _flush(folder)
     return path
 
@@ -90,7 +90,7 @@ def _explained(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """All of it or nothing, also when the machine stops: it is on the disk before it takes the old one's place."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # another process may write the same view
     try:
