@@ -2,9 +2,10 @@
 
     python benchmarks/parity.py WEEK --output parity.json
 
-The solution, the blank release, every mutant and every alternate of a week, whole, by `gradekit grade`, by `otter run`,
-by `otter grade` in Docker and by stock `nbgrader autograde`. Points must be equal, question by question. Each grading
-goes to the file at once, and a run that was interrupted goes on with what is missing. See README.md for how to read it.
+The solution, the blank release, every mutant and every alternate of a week, whole, by `gradekit grade`, as
+`gradekit grade --gradebook` enters them, by `otter run`, by `otter grade` in Docker and by stock `nbgrader autograde`.
+Points must be equal, question by question. Each grading goes to the file at once, and a run that was interrupted goes
+on with what is missing. See README.md for how to read it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import throughput
 
 Scores = dict[str, float]
 KIT = "gradekit grade"
+GRADEBOOK = "gradekit grade --gradebook"
 PATIENCE_S = 3600.0
 AT_ONCE = 2
 
@@ -77,10 +79,23 @@ def prepare(slug: str, root: Path, only: Sequence[str]) -> Material:
 
 
 def kit(material: Material, root: Path, files: Sequence[str]) -> Iterator[tuple[str, Scores]]:
-    output = Path(tempfile.mkdtemp(dir=root, prefix="kit-"))
+    grade(material, root, files)
+    yield from table(root / "kit" / "grades.csv", "submission", material)
+
+
+def kits_gradebook(material: Material, root: Path, files: Sequence[str]) -> Iterator[tuple[str, Scores]]:
+    """What `kit` has graded is not graded again."""
+    course = root / "course"
+    course.mkdir(exist_ok=True)
+    grade(material, root, files, "--gradebook", f"sqlite:///{course / 'gradebook.db'}")
+    for file in files:
+        yield file, entered(course, material, file)
+
+
+def grade(material: Material, root: Path, files: Sequence[str], *options: str) -> None:
     chosen = [material.notebooks[file] for file in files]
-    throughput.call(throughput.command("gradekit"), "grade", material.bundle, *chosen, "-o", output, timeout=PATIENCE_S)
-    yield from table(output / "grades.csv", "submission", material)
+    words = (material.bundle, *chosen, "-o", root / "kit", "--resume", *options)
+    throughput.call(throughput.command("gradekit"), "grade", *words, timeout=PATIENCE_S)
 
 
 def otter_run(material: Material, root: Path, files: Sequence[str]) -> Iterator[tuple[str, Scores]]:
@@ -106,8 +121,6 @@ def otter_grade(material: Material, root: Path, files: Sequence[str]) -> Iterato
 
 
 def nbgrader(material: Material, root: Path, files: Sequence[str]) -> Iterator[tuple[str, Scores]]:
-    from nbgrader.api import Gradebook
-
     course = root / "nbgrader"
     if not course.exists():
         gradekit = throughput.command("gradekit")
@@ -119,10 +132,17 @@ def nbgrader(material: Material, root: Path, files: Sequence[str]) -> Iterator[t
         shutil.copy(material.notebooks[file], submitted)
         words = ("autograde", material.week, "--student", file, "--force")
         throughput.call(throughput.command("nbgrader"), *words, cwd=course, timeout=PATIENCE_S)
-        with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
-            graded = gradebook.find_submission_notebook(material.week, material.week, file)
-            points = {grade.name.removesuffix("-check"): float(grade.auto_score or 0) for grade in graded.grades}
-            yield file, points
+        yield file, entered(course, material, file)
+
+
+def entered(course: Path, material: Material, file: str) -> Scores:
+    """What is in nbgrader's gradebook of the questions that tests grade."""
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        graded = gradebook.find_submission_notebook(material.week, material.week, file)
+        points = {grade.name.removesuffix("-check"): grade.auto_score for grade in graded.grades}
+    return {question: float(points[question]) for question in material.questions}
 
 
 def table(path: Path, column: str, material: Material) -> Iterator[tuple[str, Scores]]:
@@ -136,11 +156,12 @@ def table(path: Path, column: str, material: Material) -> Iterator[tuple[str, Sc
 Grader = Callable[[Material, Path, Sequence[str]], Iterator[tuple[str, Scores]]]
 GRADERS: dict[str, Grader] = {
     KIT: kit,
+    GRADEBOOK: kits_gradebook,
     "otter run": otter_run,
     "otter grade": otter_grade,
     "nbgrader autograde": nbgrader,
 }
-BATCH = {KIT: 1000, "otter run": AT_ONCE, "otter grade": 8, "nbgrader autograde": 1}
+BATCH = {KIT: 1000, GRADEBOOK: 1000, "otter run": AT_ONCE, "otter grade": 8, "nbgrader autograde": 1}
 """Submissions of a call, after which what was found is kept."""
 
 

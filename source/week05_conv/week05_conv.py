@@ -33,6 +33,7 @@
 # | q3 | `max_pool2d`, `max_pool2d_backward` | 15 | 75 | 3 of 5 |
 # | q4 | `SmallCNN`, `train` | 15 | 90 | 3 of 5 |
 # | q5 | `feature_maps`, `input_gradient` | 10 | 45 | 2 of 5 |
+# | q6 | what the maps say, in words | 5 | 30 | 2 of 5 |
 #
 # **Read first** (an hour): the convolution lecture of [Stanford CS231n](http://cs231n.stanford.edu/schedule.html).
 # The animations of [convolution arithmetic](https://github.com/vdumoulin/conv_arithmetic) explain stride and padding
@@ -48,7 +49,8 @@
 # is too close to a limit to tell, you get the points.
 #
 # **The questions stand on their own.** A mistake in q1 costs points in q1. Only q4 runs your q1, q2 and q3
-# together, since that is its point; q5 is tested on other networks than yours.
+# together, since that is its point; q5 is tested on other networks than yours. In q6 you write in words what you see: a
+# person reads it, by the rubric that stands below the question.
 #
 # Work on the device that you have: everything here runs on a CPU, and a GPU gives the same points.
 
@@ -1455,8 +1457,8 @@ def test_reads_digits(env):
 # ![The digit, two gradients, and the maps of both convolutions](figures/feature_maps.png)
 #
 # *The figure that the solution draws (its cell stands below the question): a 3, its gradients for two classes, and what
-# eight filters of each convolution make of it. To be read as a 9, this 3 would need ink where a 9 closes its loop, upper
-# left, and less of it in the lower part.*
+# eight filters of each convolution make of it. To be read as an 8, this 3 would need ink where an 8 closes its loops, on
+# the left.*
 #
 # Write
 #
@@ -1729,6 +1731,69 @@ for row, (values, names) in enumerate(zip(rows, titles, strict=True)):
         panels[row, column].set_title(name, fontsize=8)
 figure.text(0.4, 0.84, "red is positive, blue is negative,\neach panel on a scale of its own", va="center", fontsize=9)
 plt.show()
+
+# %% [raw]
+# # BEGIN QUESTION
+# name: q6
+# points: 5
+# manual: true
+# rubric:
+#   - 1: says of two filters of the first convolution what each responds to, and where in the figure that is to be seen
+#   - 1: says how the maps of the second convolution differ from those of the first, and what in the network makes them so
+#   - 1: reads the gradient for the runner-up with its sign - where more ink, and where less, would raise its score
+#   - 1: tries one of these changes, and reports what the scores were before and after
+#   - 1: names something that the figure cannot show, and says why
+
+# %% [markdown]
+# ## q6 · What the maps say
+# *5 points · about 30 minutes · difficulty 2 of 5*
+#
+# *You will be able to* tell what a figure shows from what one would like it to show.
+#
+# Read your figure, for a digit of your choice; say which (`which`, and its label). Write about 200 words:
+#
+# 1. **Two filters of the first convolution.** What does each respond to? Say it so that a reader could draw the nine
+#    weights, and name the place in the map that made you think so. Then print the weights: were you right?
+# 2. **The second convolution.** How do its maps differ from those of the first, and which layers in between make them so?
+# 3. **The gradient for the runner-up.** Which pixels would have to change, and which way, for the network to read the
+#    runner-up? Is that what you would change with a pencil?
+# 4. **Try it.** Change a few of these pixels in a cell of your own, and give both scores before and after.
+# 5. **What does this figure not show?** One thing, and why.
+#
+# A claim that could have turned out wrong is worth more than one that could not. *"It detects features"* is of the
+# second kind.
+
+# %% [raw]
+# # BEGIN SOLUTION
+
+# %% [markdown]
+# The 3 of the figure (`which` is 7, the first 3 of the test images); the runner-up is an 8.
+#
+# Filter 2 of the first convolution answers along the upper rim of horizontal strokes: its map is largest just above both
+# bars of the 3. Paper above and ink below, so negative weights in the top row and positive ones in the other two. Filter
+# 7 answers along the right half of the upright stroke: positive weights left and in the middle, negative ones in the
+# lower right corner. (Both turned out to be so when I printed the weights.) Filter 3 is negative wherever there is ink;
+# behind the ReLU it is silent about this digit.
+#
+# The maps of the second convolution have 4 × 4 values where those of the first have 8 × 8: the pooling in between kept one
+# of four. A value in their middle sees 8 × 8 pixels (3 of the first filter, one more by the pooling, two times two by the
+# second filter), so it no longer says where a stroke has its rim, but which strokes there are together.
+#
+# The gradient for 8 is positive on the left of the lower half and, weaker, of the upper one: there an 8 closes its loops.
+# It is negative along the lower bow. A pencil would close the loops as well, but it would not rub anything out.
+#
+# I inked the two reddest pixels (row 5, columns 2 and 3) and rubbed out the two bluest that have ink (row 6, column 4; row
+# 7, column 3). The score of the 3 fell from 7.6 to 2.6, that of the 8 rose from −2.1 to 3.3: the network reads an 8, and I
+# still read a 3.
+#
+# The figure does not show how strong anything is: every panel has a scale of its own, and a filter that hardly answers
+# looks as sure as one that decides. Nor does the gradient say what happens further off: it is the slope at this one image.
+
+# %% [raw]
+# # END SOLUTION
+
+# %% [raw]
+# # END QUESTION
 
 # %% [markdown]
 # ## When you have done it all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Assignment", "Question", "TestCase"]
+__all__ = ["Assignment", "Criterion", "Question", "TestCase"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,19 @@ class TestCase:
 
 
 @dataclass(frozen=True)
+class Criterion:
+    """A line of a rubric: so many points for this."""
+
+    points: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Question:
-    """What carries points. `minutes` and `difficulty` (1 to 5) are read from its prose."""
+    """What carries points. `minutes` and `difficulty` (1 to 5) are read from its prose.
+
+    A question that a person marks (a paragraph, a figure) is `manual`: it has a rubric in the place of test cases.
+    """
 
     name: str
     title: str
@@ -32,6 +43,11 @@ class Question:
     difficulty: int
     place: str
     cases: tuple[TestCase, ...] = field(default=())
+    rubric: tuple[Criterion, ...] = field(default=())
+
+    @property
+    def manual(self) -> bool:
+        return bool(self.rubric)
 
 
 @dataclass(frozen=True)
@@ -45,3 +61,11 @@ class Assignment:
     @property
     def points(self) -> float:
         return sum(question.points for question in self.questions)
+
+    @property
+    def tested(self) -> tuple[Question, ...]:
+        return tuple(question for question in self.questions if not question.manual)
+
+    @property
+    def manual(self) -> tuple[Question, ...]:
+        return tuple(question for question in self.questions if question.manual)

@@ -44,12 +44,12 @@ def write_bundle(target: Path, transformed: Transformed, reference: Path, files:
     }
     contents["environment.yml"] = _ENVIRONMENT.encode()
     contents["otter_config.json"] = (json.dumps(config, indent=2) + "\n").encode()
-    points = {question.name: question.points for question in assignment.questions}
-    facts = {"assignment": assignment.name, "points": points}
+    points = {question.name: question.points for question in assignment.tested}
+    facts = {"assignment": assignment.name, "points": points, "manual": _manual(transformed)}
     # among the tests: Otter's image holds these and the files, and the files are what students' code can read
     contents["tests/gradekit.json"] = (json.dumps(facts, indent=2) + "\n").encode()
     contents["tests/cells.json"] = (json.dumps(_cells(transformed), indent=1) + "\n").encode()
-    for question in assignment.questions:
+    for question in assignment.tested:
         contents[f"tests/{question.name}.py"] = transformed.tests.render(question.name, include_hidden=True).encode()
     contents["files/reference/__init__.py"] = (reference.parent / "__init__.py").read_bytes()
     contents[f"files/reference/{reference.name}"] = reference.read_bytes()
@@ -60,19 +60,40 @@ def write_bundle(target: Path, transformed: Transformed, reference: Path, files:
         write_zip(stream, contents, executable=("run_autograder", "setup.sh"))
 
 
+def _manual(transformed: Transformed) -> dict[str, dict[str, Any]]:
+    """The questions that a person marks: points, the cell of the answer, what it holds when nothing was written, and
+    what the question says, which students could change in their copy.
+    """
+    cells = {cell.id: cell for cell in transformed.release.cells}
+    found = {}
+    for question in transformed.assignment.manual:
+        answer = cells[f"{question.name}-answer"]
+        prose = [cell for cell in transformed.release.cells if cell.id.startswith(f"{question.name}-text-")]
+        found[question.name] = {
+            "points": question.points,
+            "cell": answer.id,
+            "cell_type": answer.cell_type,
+            "blank": answer.source,
+            "prose": {cell.id: cell.source for cell in prose},
+        }
+    return found
+
+
 def _cells(transformed: Transformed) -> list[dict[str, Any]]:
     """The code cells of the release, in order: what grading takes from here and not from a submission.
 
     `kind` says whose a cell is: "answer", a question's, which students write; "given", which they may change; "check"
-    and "grader", Otter's own, which are locked. `show` cells are not executed when grading.
+    and "grader", Otter's own, which are locked. `show` cells, and those of a question that a person marks, are not
+    executed when grading.
     """
     questions = {question.name for question in transformed.assignment.questions}
+    marked = {question.name for question in transformed.assignment.manual}
     cells = []
     for cell in transformed.release.cells:
         if cell.cell_type != "code":
             continue
         # the ids are given by `transform`: q1-code-1, q1-check, otter-init; code-1 stands in no question
-        named = re.fullmatch(r"(\w+)-(code|check)(?:-\d+)?", cell.id)
+        named = re.fullmatch(r"(\w+)-(code|check|answer)(?:-\d+)?", cell.id)
         question = named[1] if named and named[1] in questions else None
         tags = cell.metadata.get("tags", [])
         kind = "given"
@@ -82,5 +103,6 @@ def _cells(transformed: Transformed) -> list[dict[str, Any]]:
             kind = "check"
         elif question and "otter_answer_cell" in tags:
             kind = "answer"
-        cells.append({"id": cell.id, "kind": kind, "question": question, "show": "show" in tags, "source": cell.source})
+        show = "show" in tags or question in marked
+        cells.append({"id": cell.id, "kind": kind, "question": question, "show": show, "source": cell.source})
     return cells

@@ -89,7 +89,7 @@ def _built(week: Week) -> Iterator[Built]:
 def student_files(week: Week, transformed: Transformed) -> dict[str, bytes]:
     """What lies beside the student's notebook, by name: the files that the assignment names, and the public tests."""
     files = _given_files(week, transformed.assignment.files)
-    for question in transformed.assignment.questions:
+    for question in transformed.assignment.tested:
         text = transformed.tests.render(question.name, include_hidden=False)
         files[f"tests/{question.name}.py"] = text.encode()
     return files

@@ -28,13 +28,15 @@ def mark(release: Any, questions: Iterable[Question]) -> None:
     """Mark the cells of a release, in place: checks, answers, prose of questions, and the cell that starts Otter.
 
     All other cells are the student's to change, so they have no mark. The check of a question without points is locked
-    and no more: there is nothing to grade.
+    and no more: there is nothing to grade. Where a person marks, it is the answer that is worth the points.
     """
     points = {question.name: question.points for question in questions}
     for cell in release.cells:
         question, _, role = cell.id.partition("-")
         if role == "check" and points.get(question):
             _mark(cell, grade=True, locked=True, points=points[question])
+        elif role == "answer" and points.get(question):
+            _mark(cell, grade=True, solution=True, points=points[question])
         elif is_answer(cell):
             _mark(cell, solution=True)
         elif _ANSWER in cell.metadata.get("tags", []):

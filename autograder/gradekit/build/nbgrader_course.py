@@ -30,6 +30,7 @@ c = get_config()
 
 # Stubs and hidden tests as in the release that gradekit builds; no hidden test in what students get back.
 c.ClearSolutions.code_stub = preprocessors.CODE_STUB
+c.ClearSolutions.text_stub = preprocessors.TEXT_STUB
 c.GenerateAssignment.preprocessors = preprocessors.generating()
 c.GenerateFeedback.preprocessors = preprocessors.feedback()
 

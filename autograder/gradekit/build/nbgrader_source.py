@@ -37,14 +37,17 @@ def source_notebook(transformed: Transformed, reference: str) -> Any:
     assignment = transformed.assignment
     notebook = copy.deepcopy(transformed.release)
     solved = {cell.id: cell.source for cell in transformed.solution.cells}
-    questions = {f"{question.name}-check": question for question in assignment.questions}
+    questions = {f"{question.name}-check": question for question in assignment.tested}
+    written = {f"{question.name}-answer" for question in assignment.manual}
     for cell in notebook.cells:
-        if is_answer(cell):
+        if cell.cell_type == "markdown" and cell.id in written:
+            cell.source = f"### BEGIN SOLUTION\n{solved[cell.id]}\n### END SOLUTION"
+        elif is_answer(cell):
             stub = cell.source
             cell.source, exact = _fenced(_unfenced(solved[cell.id]), stub)
             if not exact:
                 cell.metadata[STUB] = stub
-        elif cell.metadata.get("nbgrader", {}).get("grade"):
+        elif cell.id in questions and cell.metadata.get("nbgrader", {}).get("grade"):
             question = questions[cell.id]
             hidden = _CHECK.format(
                 question=question.name,

@@ -13,9 +13,10 @@ from traitlets.config import Config
 
 from gradekit.build.marks import STUB
 
-__all__ = ["CODE_STUB", "autograding", "feedback", "generating", "released"]
+__all__ = ["CODE_STUB", "TEXT_STUB", "autograding", "feedback", "generating", "released"]
 
 CODE_STUB = {"python": "..."}
+TEXT_STUB = "_Type your answer here, replacing this text._"  # Otter's
 
 
 class LeaveStubs(ClearSolutions):
@@ -45,7 +46,7 @@ def generating() -> list[type]:
 
 def released(notebook: Any) -> Any:
     """What nbgrader makes of a source notebook, but for what it notes in its gradebook."""
-    settings = Config({"ClearSolutions": {"code_stub": CODE_STUB}})
+    settings = Config({"ClearSolutions": {"code_stub": CODE_STUB, "text_stub": TEXT_STUB}})
     resources: Any = {}
     for step in generating():
         if step is not SaveCells:

@@ -49,8 +49,10 @@ def build(
             built = build_week(week)
             cases = [case for question in built.questions for case in question.cases]
             hidden = sum(case.hidden for case in cases)
+            by_hand = sum(question.points for question in built.manual)
             console.print(
-                f"{week.slug}: {len(built.questions)} questions, {built.points:g} points, "
+                f"{week.slug}: {len(built.questions)} questions, {built.points:g} points"
+                f"{f' ({by_hand:g} of them by hand)' if by_hand else ''}, "
                 f"{len(cases) - hidden} public and {hidden} hidden tests ({time.perf_counter() - started:.1f} s)"
             )
             for place in (week.release, week.solutions, week.bundle):

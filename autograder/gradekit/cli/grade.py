@@ -115,8 +115,11 @@ def grade_and_show(
     with contextlib.ExitStack() as opening:
         opened = opening.enter_context(open_bundle(bundle))
         if unknown := sorted((terms.questions or frozenset()) - set(opened.points)):
+            by_hand = f"; a person marks {', '.join(opened.manual)}" if opened.manual else ""
             raise UsageProblem(
-                f"there is no question {unknown[0]!r}", where=bundle, mend=f"has {', '.join(opened.points)}"
+                f"no tests grade a question {unknown[0]!r}",
+                where=bundle,
+                mend=f"it has {', '.join(opened.points)}{by_hand}",
             )
         if not resume:  # else there may be nothing to grade
             start(opened)  # it loads while the submissions are found and read
@@ -147,6 +150,9 @@ def grade_and_show(
     ungraded = sum(result.status != "graded" for result in results)
     kept = f", {len(found) - graded} taken from before" if graded < len(found) else ""
     console.print(f"{len(results)} submissions in {seconds:.0f} s{kept}, {ungraded} not graded in full")
+    if marked := results[0].by_hand:
+        points = sum(marked.values())
+        console.print(f"{', '.join(marked)}: a person gives the {points:g} points; that is in none of these scores")
     console.print(f"grades   {table}\nresults  {output / 'results'}", soft_wrap=True)
     if gradebook is not None:
         console.print(f"notebooks for formgrader  {root / 'autograded'}", soft_wrap=True)

@@ -9,10 +9,11 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gradekit.grade.by_hand import Manual
 from gradekit.problem import UsageProblem
 from gradekit.sandbox.scratch import hold, sweep
 
@@ -21,8 +22,8 @@ __all__ = ["Bundle", "open_bundle", "read_bundle"]
 
 @dataclass(frozen=True)
 class Bundle:
-    """An unpacked bundle. `points` maps each question, in order, to what it is worth; `cells` are the release's code
-    cells, see `cells.script`.
+    """An unpacked bundle. `points` maps each question that tests grade, in order, to what it is worth; `manual` holds
+    those that a person marks; `cells` are the release's code cells, see `cells.script`.
     """
 
     assignment: str
@@ -30,6 +31,12 @@ class Bundle:
     folder: Path
     digest: str
     cells: tuple[dict[str, Any], ...]
+    manual: dict[str, Manual] = field(default_factory=dict)
+
+    @property
+    def by_hand(self) -> dict[str, float]:
+        """What each question that a person marks is worth."""
+        return {name: question.points for name, question in self.manual.items()}
 
     @property
     def tests(self) -> Path:
@@ -65,7 +72,8 @@ def read_bundle(folder: Path, path: Path | None = None) -> Bundle:
         contents = json.loads((folder / "tests" / "gradekit.json").read_text())
         points = {str(name): float(value) for name, value in contents["points"].items()}
         cells = tuple(json.loads((folder / "tests" / "cells.json").read_text()))
-        return Bundle(contents["assignment"], points, folder, _digest(folder), cells)
+        manual = {str(name): Manual(**question) for name, question in contents["manual"].items()}
+        return Bundle(contents["assignment"], points, folder, _digest(folder), cells, manual)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _no_bundle(path or folder, error) from error
 

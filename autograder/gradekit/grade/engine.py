@@ -76,7 +76,7 @@ def grade_submission(bundle: Bundle, submission: Submission, terms: Terms) -> Re
     try:
         told = script(bundle.cells, read_cells(submission, bundle.assignment))
     except InvalidSubmission as reason:
-        return Result(submission.name, "invalid", _questions(bundle, {}), str(reason))
+        return _result(bundle, submission, "invalid", {}, str(reason))
     for _ in range(3):  # a judge or a fork server that somebody killed: once more from the beginning
         heard, late = _judge(bundle, told.cells, terms, terms.seconds - (time.monotonic() - started))
         if heard.done or late or heard.stopped:
@@ -89,12 +89,12 @@ def grade_submission(bundle: Bundle, submission: Submission, terms: Terms) -> Re
         "isolation": heard.isolation,
         "round_trip_us": round(heard.round_trip_s * 1e6, 1),
     }
-    return Result(submission.name, status, _questions(bundle, heard.cases), note, time.monotonic() - started, machine)
+    return _result(bundle, submission, status, heard.cases, note, time.monotonic() - started, machine)
 
 
 def unfinished(bundle: Bundle, submission: Submission, note: str) -> Result:
     """The result of a submission that the kit itself failed on."""
-    return Result(submission.name, "crashed", _questions(bundle, {}), note[:300], 0.0, _machine() | {"complete": False})
+    return _result(bundle, submission, "crashed", {}, note[:300], 0.0, _machine() | {"complete": False})
 
 
 def start(bundle: Bundle) -> None:
@@ -238,5 +238,16 @@ def _machine() -> dict[str, Any]:
     return {"python": platform.python_version(), "system": platform.platform(terse=True), "gradekit": __version__}
 
 
-def _questions(bundle: Bundle, cases: Mapping[str, Sequence[CaseResult]]) -> tuple[QuestionResult, ...]:
-    return tuple(QuestionResult(name, possible, tuple(cases.get(name, ()))) for name, possible in bundle.points.items())
+def _result(
+    bundle: Bundle,
+    submission: Submission,
+    status: Status,
+    cases: Mapping[str, Sequence[CaseResult]],
+    note: str,
+    seconds: float = 0.0,
+    machine: Mapping[str, Any] | None = None,
+) -> Result:
+    questions = tuple(
+        QuestionResult(name, possible, tuple(cases.get(name, ()))) for name, possible in bundle.points.items()
+    )
+    return Result(submission.name, status, questions, note, seconds, dict(machine or {}), bundle.by_hand)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from gradekit.grade.bundle import Bundle
+from gradekit.grade.by_hand import answered, find_answers
 from gradekit.grade.handed_in import check_cells, handed_in
 from gradekit.grade.result import QuestionResult, Result
-from gradekit.grade.submission import InvalidSubmission, Submission, open_file
+from gradekit.grade.submission import InvalidSubmission, Submission, open_file, read_cells
 from gradekit.grade.views import write_whole
 from gradekit.problem import Problem, UsageProblem
 
@@ -110,11 +111,13 @@ def _describe(gradebook: Any, bundle: Bundle) -> None:
     for cell in bundle.cells:
         if cell["kind"] == "answer" and not cell["show"]:
             gradebook.update_or_create_solution_cell(cell["id"], name, name)
+    for asked in bundle.manual.values():
+        kind = {"max_score": asked.points, "cell_type": asked.cell_type}
+        gradebook.update_or_create_grade_cell(asked.cell, name, name, **kind)
+        gradebook.update_or_create_solution_cell(asked.cell, name, name)
 
 
 def _enter(gradebook: Any, bundle: Bundle, submission: Submission, student: str, result: Result) -> None:
-    from nbgrader.api import Comment, Grade, MissingEntry
-
     name = bundle.assignment
     gradebook.update_or_create_student(student)
     when = _timestamp(submission)
@@ -122,24 +125,56 @@ def _enter(gradebook: Any, bundle: Bundle, submission: Submission, student: str,
     notebook = gradebook.find_submission_notebook(name, name, student)
     checks = check_cells(bundle)
     for question in result.questions:
-        check = checks[question.name]
-        try:
-            grade = gradebook.find_grade(check, name, name, student)
-        except MissingEntry:  # the question came after this student's submission
-            grade = Grade(cell_id=gradebook.find_grade_cell(check, name, name).id, notebook=notebook)
-            gradebook.db.add(grade)
+        grade = _grade(gradebook, name, checks[question.name], student, notebook)
         grade.auto_score = question.score
         grade.needs_manual_grade = grade.manual_score is not None or result.status != "graded"
     said = {question.name: _comment(question, result) for question in result.questions}
     for cell in bundle.cells:
         if cell["kind"] == "answer" and not cell["show"]:
-            try:
-                comment = gradebook.find_comment(cell["id"], name, name, student)
-            except MissingEntry:
-                comment = Comment(cell_id=gradebook.find_solution_cell(cell["id"], name, name).id, notebook=notebook)
-                gradebook.db.add(comment)
+            comment = _comment_on(gradebook, name, cell["id"], student, notebook)
             comment.auto_comment = said.pop(cell["question"], None)  # once, at the question's first cell
+    for asked, written in _by_hand(bundle, submission).items():
+        answer = bundle.manual[asked].cell
+        grade = _grade(gradebook, name, answer, student, notebook)
+        grade.auto_score = None if written else 0.0  # as nbgrader has it: nothing written is worth nothing
+        grade.needs_manual_grade = written or grade.manual_score is not None
+        _comment_on(gradebook, name, answer, student, notebook).auto_comment = None if written else "No response."
     gradebook.db.commit()
+
+
+def _by_hand(bundle: Bundle, submission: Submission) -> dict[str, bool]:
+    """The questions that a person marks, and whether anything was answered."""
+    try:
+        notebook = read_cells(submission, bundle.assignment)
+    except InvalidSubmission:
+        notebook = {"cells": []}
+    places = find_answers(bundle.manual, notebook)
+    return {
+        name: name in places and answered(question, notebook["cells"][places[name]])
+        for name, question in bundle.manual.items()
+    }
+
+
+def _grade(gradebook: Any, assignment: str, cell: str, student: str, notebook: Any) -> Any:
+    from nbgrader.api import Grade, MissingEntry
+
+    try:
+        return gradebook.find_grade(cell, assignment, assignment, student)
+    except MissingEntry:  # the question came after this student's submission
+        grade = Grade(cell_id=gradebook.find_grade_cell(cell, assignment, assignment).id, notebook=notebook)
+        gradebook.db.add(grade)
+        return grade
+
+
+def _comment_on(gradebook: Any, assignment: str, cell: str, student: str, notebook: Any) -> Any:
+    from nbgrader.api import Comment, MissingEntry
+
+    try:
+        return gradebook.find_comment(cell, assignment, assignment, student)
+    except MissingEntry:
+        comment = Comment(cell_id=gradebook.find_solution_cell(cell, assignment, assignment).id, notebook=notebook)
+        gradebook.db.add(comment)
+        return comment
 
 
 def _comment(question: QuestionResult, result: Result) -> str | None:

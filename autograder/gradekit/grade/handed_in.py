@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradekit.grade.bundle import Bundle
+from gradekit.grade.by_hand import find_answers
 from gradekit.grade.cells import Cell, script
 from gradekit.grade.result import QuestionResult, Result
 from gradekit.grade.submission import InvalidSubmission, Submission, read_cells
@@ -33,7 +34,7 @@ def handed_in(bundle: Bundle, submission: Submission, result: Result) -> Any:
 
     Code is what the judge ran, where it ran it. Text that the student wrote holds no HTML; of the outputs that were
     handed in, plain text and PNG pictures stay. Beneath each question stands what came of it, without a word on hidden
-    tests but their number.
+    tests but their number. A question that a person marks is asked in the release's words, with its rubric.
     """
     import nbformat
 
@@ -42,9 +43,9 @@ def handed_in(bundle: Bundle, submission: Submission, result: Result) -> Any:
         told = script(bundle.cells, notebook).cells
     except InvalidSubmission:
         notebook, told = {"cells": []}, ()
+    answers = find_answers(bundle.manual, notebook)
     known = {str(cell["id"]): cell for cell in bundle.cells}
-    written = [cell for cell in notebook["cells"] if isinstance(cell, dict)][:MOST_CELLS]
-    cells = _Reader(bundle, result).in_its_order(written, told, known)
+    cells = _Reader(bundle, result, answers).in_its_order(list(notebook["cells"])[:MOST_CELLS], told, known)
     made = nbformat.v4.new_notebook(cells=cells)
     made.metadata = nbformat.from_dict(
         {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -60,24 +61,34 @@ def check_cells(bundle: Bundle) -> dict[str, str]:
 
 
 class _Reader:
-    def __init__(self, bundle: Bundle, result: Result) -> None:
+    def __init__(self, bundle: Bundle, result: Result, answers: Mapping[str, int]) -> None:
         self._bundle = bundle
+        self._answer_at = {place: name for name, place in answers.items()}
+        self._asked = {
+            cell: (name, text) for name, question in bundle.manual.items() for cell, text in question.prose.items()
+        }
         self._questions = {question.name: question for question in result.questions}
         self._pictures = 0
         self._prose = 0
 
     def in_its_order(
-        self, written: list[dict[str, Any]], told: tuple[Cell, ...], known: Mapping[str, Mapping[str, Any]]
+        self, written: list[Any], told: tuple[Cell, ...], known: Mapping[str, Mapping[str, Any]]
     ) -> list[Any]:
         """Code stands as the judge ran it; text, and what only shows, comes after the cell of the release that it
-        followed.
+        followed. Questions that a person marks, and whose answer is not there, come last.
         """
         following: dict[str, list[Any]] = {"": []}
         outputs: dict[str, list[Any]] = {}
         after = ""
-        for theirs in written:
+        for place, theirs in enumerate(written):
+            if not isinstance(theirs, dict):
+                continue
             kind, name = theirs.get("cell_type"), theirs.get("id")
-            if kind == "code" and isinstance(name, str) and name in known:
+            if place in self._answer_at:
+                following[after] += self._answer(self._answer_at[place], theirs)
+            elif isinstance(name, str) and name in self._asked:
+                continue  # it stands above the answer
+            elif kind == "code" and isinstance(name, str) and name in known:
                 after = name
                 following.setdefault(after, [])
                 outputs.setdefault(name, self._outputs(theirs))
@@ -104,6 +115,9 @@ class _Reader:
         for question in self._questions.values():
             if question.name not in there:
                 cells.append(self._check(check_cells(self._bundle)[question.name], question))
+        for name in self._bundle.manual:
+            if name not in self._answer_at.values():
+                cells += self._answer(name, {})
         return _unique(cells)
 
     @staticmethod
@@ -143,6 +157,25 @@ class _Reader:
         if solution:
             cell.metadata["nbgrader"] = _about(name)
         return cell
+
+    def _answer(self, name: str, theirs: Mapping[str, Any]) -> list[Any]:
+        """What a question that a person marks says, and what was answered."""
+        import nbformat
+
+        question = self._bundle.manual[name]
+        cells = []
+        for asked, text in question.prose.items():
+            cells.append(nbformat.v4.new_markdown_cell(text))
+            cells[-1].id = asked
+        source = _text(theirs.get("source")) if theirs else question.blank
+        if question.cell_type == "code":
+            cells.append(self._code(question.cell, source, solution=False))
+            cells[-1].outputs = self._outputs(theirs)
+        else:
+            cells.append(self._text(source))
+            cells[-1].id = question.cell
+        cells[-1].metadata["nbgrader"] = _about(question.cell, question.points, kind=question.cell_type, by_hand=True)
+        return cells
 
     def _text(self, source: str) -> Any:
         import nbformat
@@ -185,16 +218,19 @@ class _Reader:
         return base64.b64encode(data).decode()
 
 
-def _about(name: str, points: float | None = None) -> dict[str, Any]:
-    """nbgrader's metadata of an answer, or of the cell with which a question of so many points is graded."""
+def _about(name: str, points: float | None = None, *, kind: str = "code", by_hand: bool = False) -> dict[str, Any]:
+    """nbgrader's metadata of an answer, or of the cell with which a question of so many points is graded.
+
+    `by_hand`: of a cell that is both.
+    """
     grade = points is not None
     return {
-        "cell_type": "code",
+        "cell_type": kind,
         "grade": grade,
         "grade_id": name,
-        "locked": grade,
+        "locked": grade and not by_hand,
         "schema_version": 3,
-        "solution": not grade,
+        "solution": by_hand or not grade,
         "task": False,
         **({"points": points} if grade else {}),
     }

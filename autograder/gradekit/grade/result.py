@@ -41,7 +41,10 @@ class QuestionResult:
 
 @dataclass(frozen=True)
 class Result:
-    """One submission. `note` says in one line why, where `status` is not "graded"."""
+    """One submission. `note` says in one line why, where `status` is not "graded".
+
+    `by_hand`: the questions that a person marks, and what each is worth. They are no part of `score` and `possible`.
+    """
 
     submission: str
     status: Status
@@ -49,6 +52,7 @@ class Result:
     note: str = ""
     seconds: float = 0.0
     machine: dict[str, Any] = field(default_factory=dict)
+    by_hand: dict[str, float] = field(default_factory=dict)
 
     @property
     def score(self) -> float:
@@ -101,6 +105,7 @@ class Result:
                 "status": self.status,
                 "possible": self.possible,
                 "questions": {q.name: {"score": q.score, "possible": q.possible} for q in self.questions},
+                **({"by_hand": self.by_hand} if self.by_hand else {}),
                 "machine": self.machine,
             },
         }

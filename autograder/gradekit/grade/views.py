@@ -62,8 +62,12 @@ def write_result(folder: Path, result: Result) -> Path:
 
 
 def write_grades(folder: Path, results: Sequence[Result]) -> Path:
-    """`folder/grades.csv`: submission, status, score, possible, and a column a question."""
+    """`folder/grades.csv`: submission, status, score, possible, and a column a question.
+
+    Questions that a person marks come last, with nothing in their cells: `score` and `possible` are without them.
+    """
     questions = list(dict.fromkeys(q.name for result in results for q in result.questions))
+    questions += dict.fromkeys(name for result in results for name in result.by_hand)
     rows = [["submission", "status", "score", "possible", *map(quoted, questions)]]
     for result in sorted(results, key=lambda r: r.submission):
         scores = {question.name: f"{question.score:g}" for question in result.questions}
