@@ -1456,7 +1456,7 @@ def test_reads_digits(env):
 #
 # ![The digit, two gradients, and the maps of both convolutions](figures/feature_maps.png)
 #
-# *The figure that the solution draws (its cell stands below the question): a 3, its gradients for two classes, and what
+# *The figure that the solution draws (its cell stands in q6): a 3, its gradients for two classes, and what
 # eight filters of each convolution make of it. To be read as an 8, this 3 would need ink where an 8 closes its loops, on
 # the left.*
 #
@@ -1692,12 +1692,40 @@ def test_traces(env):
 # %% [raw]
 # # END QUESTION
 
+# %% [raw]
+# # BEGIN QUESTION
+# name: q6
+# points: 5
+# manual: true
+# rubric:
+#   - 1: says of two filters of the first convolution what each responds to, and where in the figure that is to be seen
+#   - 1: says how the maps of the second convolution differ from those of the first, and what in the network makes them so
+#   - 1: reads the gradient for the runner-up with its sign - where more ink, and where less, would raise its score
+#   - 1: tries one of these changes, and reports what the scores were before and after
+#   - 1: names something that the figure cannot show, and says why
+
 # %% [markdown]
-# ## The figure
+# ## q6 · What the maps say
+# *5 points · about 30 minutes · difficulty 2 of 5*
 #
-# Train once, then look. The first row shows a digit and its gradient for two classes: its own and the runner-up. The
-# other rows show what eight filters of each convolution make of it. Change `which`, and look at a digit that the network
-# gets wrong.
+# *You will be able to* tell what a figure shows from what one would like it to show.
+#
+# Train once, then look: the two cells below draw the figure of q5 for your own network. The first row shows a digit and
+# its gradient for two classes, its own and the runner-up; the other rows show what eight filters of each convolution make
+# of it. Change `which`; look at a digit that the network gets wrong.
+#
+# Then read your figure, for a digit of your choice; say which (`which`, and its label). Write about 200 words:
+#
+# 1. **Two filters of the first convolution.** What does each respond to? Say it so that a reader could draw the nine
+#    weights, and name the place in the map that made you think so. Then print the weights: were you right?
+# 2. **The second convolution.** How do its maps differ from those of the first, and which layers in between make them so?
+# 3. **The gradient for the runner-up.** Which pixels would have to change, and which way, for the network to read the
+#    runner-up? Is that what you would change with a pencil?
+# 4. **Try it.** Change a few of these pixels in a cell of your own, and give both scores before and after.
+# 5. **What does this figure not show?** One thing, and why.
+#
+# A claim that could have turned out wrong is worth more than one that could not. *"It detects features"* is of the
+# second kind.
 
 # %% tags=["show"]
 torch.manual_seed(0)
@@ -1731,37 +1759,6 @@ for row, (values, names) in enumerate(zip(rows, titles, strict=True)):
         panels[row, column].set_title(name, fontsize=8)
 figure.text(0.4, 0.84, "red is positive, blue is negative,\neach panel on a scale of its own", va="center", fontsize=9)
 plt.show()
-
-# %% [raw]
-# # BEGIN QUESTION
-# name: q6
-# points: 5
-# manual: true
-# rubric:
-#   - 1: says of two filters of the first convolution what each responds to, and where in the figure that is to be seen
-#   - 1: says how the maps of the second convolution differ from those of the first, and what in the network makes them so
-#   - 1: reads the gradient for the runner-up with its sign - where more ink, and where less, would raise its score
-#   - 1: tries one of these changes, and reports what the scores were before and after
-#   - 1: names something that the figure cannot show, and says why
-
-# %% [markdown]
-# ## q6 · What the maps say
-# *5 points · about 30 minutes · difficulty 2 of 5*
-#
-# *You will be able to* tell what a figure shows from what one would like it to show.
-#
-# Read your figure, for a digit of your choice; say which (`which`, and its label). Write about 200 words:
-#
-# 1. **Two filters of the first convolution.** What does each respond to? Say it so that a reader could draw the nine
-#    weights, and name the place in the map that made you think so. Then print the weights: were you right?
-# 2. **The second convolution.** How do its maps differ from those of the first, and which layers in between make them so?
-# 3. **The gradient for the runner-up.** Which pixels would have to change, and which way, for the network to read the
-#    runner-up? Is that what you would change with a pencil?
-# 4. **Try it.** Change a few of these pixels in a cell of your own, and give both scores before and after.
-# 5. **What does this figure not show?** One thing, and why.
-#
-# A claim that could have turned out wrong is worth more than one that could not. *"It detects features"* is of the
-# second kind.
 
 # %% [raw]
 # # BEGIN SOLUTION

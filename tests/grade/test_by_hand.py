@@ -122,6 +122,7 @@ def test_the_grader_reads_the_answer_below_the_releases_own_rubric(gradebook: An
     assert notebook.cells[place].metadata.nbgrader.points == 2
     assert "says where they do not" in notebook.cells[place - 1].source
     assert "is always right" not in path.read_text()
+    assert not any("END QUESTION" in cell.source for cell in notebook.cells)
     broken = nbformat.read(gradebook[1] / "autograded" / "cleo" / SLUG / f"{SLUG}.ipynb", as_version=4)
     assert "q3-answer" in [cell.id for cell in broken.cells]
 

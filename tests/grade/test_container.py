@@ -108,3 +108,46 @@ def test_a_bundle_is_known_by_its_contents(root: Path, built_week: Week) -> None
         assert read_bundle(root / "source").digest == zipped.digest
     (root / "source" / "tests" / "q1.py").write_text("# other tests\n")
     assert read_bundle(root / "source").digest != zipped.digest
+
+
+@pytest.fixture
+def marked(built_manual_week: Week, tmp_path: Path) -> Path:
+    """/autograder as `otter grade --pdfs` lays it out, of a week with a question that a person marks."""
+    with zipfile.ZipFile(built_manual_week.bundle) as archive:
+        archive.extractall(tmp_path / "source")
+    config = tmp_path / "source" / "otter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"pdf": True}))
+    (tmp_path / "submission").mkdir()
+    notebook = nbformat.read(built_manual_week.solutions / built_manual_week.notebook_name, as_version=4)
+    next(cell for cell in notebook.cells if cell.id == "q3-answer").source = "Yes. <script>alert(1)</script>"
+    nbformat.write(notebook, tmp_path / "submission" / "ada.ipynb")
+    (tmp_path / "submission" / "ada.pdf").touch()  # so Otter does
+    return tmp_path
+
+
+def test_of_what_a_person_marks_a_pdf_is_made(marked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The browser's part is left out here: what it would print is looked at."""
+    printed: list[Any] = []
+
+    def print_it(exporter: Any, notebook: Any) -> tuple[bytes, None]:
+        printed.append(notebook)
+        return b"%PDF-1.4", None
+
+    monkeypatch.setattr("nbconvert.export", print_it)
+    assert grade_container(marked).score == 5
+    assert (marked / "submission" / "ada.pdf").read_bytes() == b"%PDF-1.4"
+    text = "\n".join(cell.source for cell in printed[0].cells)
+    assert "says where they do not" in text
+    assert "Yes. <" in text
+    assert "<script" not in text
+    assert "def double" not in text
+
+
+def test_without_a_browser_the_points_are_there_all_the_same(
+    marked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(marked / "nothing"))
+    assert grade_container(marked).score == 5
+    said = capsys.readouterr().out
+    assert "no PDF was made of ada" in said
+    assert "playwright install" in said

@@ -23,7 +23,7 @@ from gradekit.course import Week
 from gradekit.grade.batch import grade_batch
 from gradekit.grade.bundle import Bundle
 from gradekit.grade.engine import Terms
-from gradekit.grade.gradebook import course_root, students_of, write_gradebook
+from gradekit.grade.gradebook import course_root, reach, students_of, write_gradebook
 from gradekit.grade.handed_in import handed_in
 from gradekit.grade.result import Result
 from gradekit.grade.submission import Submission
@@ -310,6 +310,13 @@ def test_a_module_that_is_not_there_is_told_before_anything_is_graded(monkeypatc
         course_root("sqlite:///gradebook.db")
 
 
+def test_a_config_that_does_not_run_is_told_before_anything_is_graded(tmp_path: Path) -> None:
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config(\n")
+    with pytest.raises(Problem, match="cannot be read: SyntaxError"):
+        reach(f"sqlite:///{tmp_path}/gradebook.db", tmp_path)
+    assert not (tmp_path / "gradebook.db").exists()
+
+
 def test_two_submissions_of_one_student_are_refused(tmp_path: Path) -> None:
     two = [Submission("ada/first", tmp_path / "first.ipynb"), Submission("ada/second", tmp_path / "second.ipynb")]
     with pytest.raises(UsageProblem, match="ada has another submission"):
@@ -323,5 +330,7 @@ def test_a_database_that_cannot_be_had_is_told(bundle: Bundle, graded: Any, tmp_
     try:
         with pytest.raises(Problem, match="cannot be written"):
             write_gradebook(f"sqlite:///{tmp_path}/nowhere/gradebook.db", bundle, *graded, tmp_path)
+        with pytest.raises(Problem, match="cannot be written"):  # and that before anything is graded
+            reach(f"sqlite:///{tmp_path}/nowhere/gradebook.db", tmp_path)
     finally:
         logging.disable(logging.NOTSET)

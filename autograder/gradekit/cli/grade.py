@@ -103,7 +103,7 @@ def grade_and_show(
     from gradekit.grade.bundle import open_bundle
     from gradekit.grade.classwork import grade_into
     from gradekit.grade.engine import start
-    from gradekit.grade.gradebook import course_root, students_of, write_gradebook
+    from gradekit.grade.gradebook import course_root, reach, students_of, write_gradebook
     from gradekit.grade.store import Store
     from gradekit.grade.submission import find_submissions
     from gradekit.grade.views import write_views
@@ -126,6 +126,7 @@ def grade_and_show(
         found = find_submissions(submissions)
         if gradebook is not None:  # what is wrong with it is to be known before hours of grading
             root = course_root(gradebook)
+            reach(gradebook, root)
             students_of(found, opened.assignment)
         store = opening.enter_context(Store.open(output))
         with progress() as bar:

@@ -20,8 +20,10 @@ from otter.test_files.exception_test import ExceptionTestFile
 
 from gradekit.grade.bundle import read_bundle
 from gradekit.grade.engine import Terms, grade_submission
+from gradekit.grade.pdf import write_pdf
 from gradekit.grade.result import CaseResult, QuestionResult, Result
 from gradekit.grade.submission import find_submissions
+from gradekit.problem import Problem
 
 __all__ = ["grade_container"]
 
@@ -38,9 +40,15 @@ def grade_container(root: Path) -> Result:
     if len(handed_in) != 1:
         names = ", ".join(path.name for path in handed_in) or "nothing"
         raise RuntimeError(f"expected one notebook or zip in {root / 'submission'}, found {names}")
-    result = grade_submission(bundle, find_submissions(handed_in)[0], Terms(SECONDS))
+    (submission,) = find_submissions(handed_in)
+    result = grade_submission(bundle, submission, Terms(SECONDS))
     results = root / "results"
     results.mkdir(exist_ok=True)
+    if json.loads((root / "source" / "otter_config.json").read_text()).get("pdf"):
+        try:
+            write_pdf(submission.path.with_suffix(".pdf"), bundle, submission, result)  # where `otter grade` looks
+        except Problem as problem:
+            print(problem)  # it costs nobody a point
     _write(results / "results.pkl", dill.dumps(as_otters(result)))
     _write(results / "results.json", json.dumps(result.to_gradescope(), indent=1).encode())
     return result

@@ -23,7 +23,7 @@ from gradekit.grade.submission import InvalidSubmission, Submission, open_file, 
 from gradekit.grade.views import write_whole
 from gradekit.problem import Problem, UsageProblem
 
-__all__ = ["course_root", "students_of", "write_gradebook"]
+__all__ = ["course_root", "reach", "students_of", "write_gradebook"]
 
 TIMESTAMP = "timestamp.txt"  # what nbgrader's exchange and `gradekit collect` write beside a submission
 _CONFIG = "nbgrader_config.py"
@@ -43,11 +43,22 @@ def course_root(url: str) -> Path:
     except ArgumentError as error:
         raise UsageProblem(
             f"--gradebook {url!r} is no database URL",
-            mend="write it as sqlite:///gradebook.db or postgresql://HOST/NAME",
+            mend="write it as sqlite:///gradebook.db or postgresql+psycopg://HOST/NAME",
         ) from error
     if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
         return Path(parsed.database).absolute().parent
     return Path.cwd()
+
+
+def reach(url: str, root: Path) -> None:
+    """Open the gradebook, which is made if it is not there, and read nbgrader_config.py in `root`: what is wrong with
+    either is to be known before hours of grading. Problem if it is.
+    """
+    _config(root)
+    with _explained(url), _as_nbgrader_runs():
+        from nbgrader.api import Gradebook
+
+        Gradebook(url).close()
 
 
 def students_of(submissions: Sequence[Submission], assignment: str) -> dict[str, str]:

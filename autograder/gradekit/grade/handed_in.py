@@ -26,15 +26,18 @@ MOST_CELLS = 2_000
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 # A tag of HTML, or a macro of MathJax that does more than show.
 _ACTIVE = re.compile(r"<(?=[A-Za-z/!?])|\\(?=(?:href|require|style|class|cssId|data)(?![A-Za-z]))")
+_OTTERS = re.compile(r"^<!-- (?:BEGIN|END) QUESTION -->$\n*", re.MULTILINE)  # no reader should see them
+_END = "<!-- END QUESTION -->"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def handed_in(bundle: Bundle, submission: Submission, result: Result) -> Any:
+def handed_in(bundle: Bundle, submission: Submission, result: Result, *, marked_for_export: bool = False) -> Any:
     """A notebook (of nbformat 4.5). Of an invalid submission, the questions alone.
 
     Code is what the judge ran, where it ran it. Text that the student wrote holds no HTML; of the outputs that were
     handed in, plain text and PNG pictures stay. Beneath each question stands what came of it, without a word on hidden
-    tests but their number. A question that a person marks is asked in the release's words, with its rubric.
+    tests but their number. A question that a person marks is asked in the release's words, with its rubric;
+    `marked_for_export` puts Otter's marks around it, by which `otter export` finds it.
     """
     import nbformat
 
@@ -45,7 +48,8 @@ def handed_in(bundle: Bundle, submission: Submission, result: Result) -> Any:
         notebook, told = {"cells": []}, ()
     answers = find_answers(bundle.manual, notebook)
     known = {str(cell["id"]): cell for cell in bundle.cells}
-    cells = _Reader(bundle, result, answers).in_its_order(list(notebook["cells"])[:MOST_CELLS], told, known)
+    reader = _Reader(bundle, result, answers, marked_for_export)
+    cells = reader.in_its_order(list(notebook["cells"])[:MOST_CELLS], told, known)
     made = nbformat.v4.new_notebook(cells=cells)
     made.metadata = nbformat.from_dict(
         {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -61,13 +65,15 @@ def check_cells(bundle: Bundle) -> dict[str, str]:
 
 
 class _Reader:
-    def __init__(self, bundle: Bundle, result: Result, answers: Mapping[str, int]) -> None:
+    def __init__(self, bundle: Bundle, result: Result, answers: Mapping[str, int], for_export: bool) -> None:
         self._bundle = bundle
+        self._for_export = for_export
         self._answer_at = {place: name for name, place in answers.items()}
         self._asked = {
             cell: (name, text) for name, question in bundle.manual.items() for cell, text in question.prose.items()
         }
         self._questions = {question.name: question for question in result.questions}
+        self._said: set[str] = set()
         self._pictures = 0
         self._prose = 0
 
@@ -87,7 +93,7 @@ class _Reader:
             if place in self._answer_at:
                 following[after] += self._answer(self._answer_at[place], theirs)
             elif isinstance(name, str) and name in self._asked:
-                continue  # it stands above the answer
+                following[after] += self._asking(name)
             elif kind == "code" and isinstance(name, str) and name in known:
                 after = name
                 following.setdefault(after, [])
@@ -158,15 +164,24 @@ class _Reader:
             cell.metadata["nbgrader"] = _about(name)
         return cell
 
+    def _asking(self, name: str) -> list[Any]:
+        """A cell of text in which such a question is asked, once."""
+        import nbformat
+
+        if name in self._said:
+            return []
+        self._said.add(name)
+        _, text = self._asked[name]
+        cell = nbformat.v4.new_markdown_cell(text if self._for_export else _OTTERS.sub("", text))
+        cell.id = name
+        return [cell]
+
     def _answer(self, name: str, theirs: Mapping[str, Any]) -> list[Any]:
-        """What a question that a person marks says, and what was answered."""
+        """What was answered to a question that a person marks; below what it asks."""
         import nbformat
 
         question = self._bundle.manual[name]
-        cells = []
-        for asked, text in question.prose.items():
-            cells.append(nbformat.v4.new_markdown_cell(text))
-            cells[-1].id = asked
+        cells = [cell for asked in question.prose for cell in self._asking(asked)]
         source = _text(theirs.get("source")) if theirs else question.blank
         if question.cell_type == "code":
             cells.append(self._code(question.cell, source, solution=False))
@@ -175,13 +190,16 @@ class _Reader:
             cells.append(self._text(source))
             cells[-1].id = question.cell
         cells[-1].metadata["nbgrader"] = _about(question.cell, question.points, kind=question.cell_type, by_hand=True)
+        if self._for_export:
+            cells.append(nbformat.v4.new_markdown_cell(_END))
+            cells[-1].id = f"{name}-end"
         return cells
 
     def _text(self, source: str) -> Any:
         import nbformat
 
         self._prose += 1
-        cell = nbformat.v4.new_markdown_cell(_inert(_valid(source)[:MOST_PROSE]))
+        cell = nbformat.v4.new_markdown_cell(_inert(_OTTERS.sub("", _valid(source))[:MOST_PROSE]))
         cell.id = f"text-{self._prose}"
         return cell
 
