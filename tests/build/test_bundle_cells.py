@@ -64,7 +64,7 @@ def test_week_5_says_which_cells_are_answers_and_which_only_show() -> None:
     found = _cells(transformed)
     assert [cell["question"] for cell in found if cell["kind"] == "answer"] == ["q1", "q2", "q3", "q4", "q5"]
     assert [cell["question"] for cell in found if cell["kind"] == "check"] == ["q1", "q2", "q3", "q4", "q5"]
-    assert [cell["id"] for cell in found if cell["show"]] == ["code-2", "code-3", "code-4"]
+    assert [cell["id"] for cell in found if cell["show"]] == ["code-2", "q6-code-1", "q6-code-2"]
 
 
 def _root() -> Any:
