@@ -15,12 +15,13 @@ from gradekit.cli.collect import collect
 from gradekit.cli.demo import demo
 from gradekit.cli.doctor import doctor
 from gradekit.cli.grade import grade, regrade
+from gradekit.cli.report import report
 from gradekit.cli.verify import verify
 from gradekit.problem import Problem
 
 __all__ = ["main"]
 
-_INSTRUCTORS_ONLY = {"pydantic", "nbgrader", "nbclient", "yaml"}
+_INSTRUCTORS_ONLY = {"jinja2", "pydantic", "nbgrader", "nbclient", "yaml"}
 
 app = typer.Typer(
     name="gradekit",
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (build, verify, check, collect, grade, regrade, demo, doctor):
+for command in (build, verify, check, collect, grade, regrade, report, demo, doctor):
     app.command()(command)
 
 

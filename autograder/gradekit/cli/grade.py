@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradekit.cli.report import write_reports
 from gradekit.cli.terminal import console, plain, progress
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def grade_and_show(
         points = sum(marked.values())
         console.print(f"{', '.join(marked)}: a person gives the {points:g} points; that is in none of these scores")
     console.print(f"grades   {table}\nresults  {output / 'results'}", soft_wrap=True)
+    write_reports(output, results, opened.assignment)
     if gradebook is not None:
         console.print(f"notebooks for formgrader  {root / 'autograded'}", soft_wrap=True)
     _warn_of_isolation(results, terms.require)

@@ -24,7 +24,7 @@ from gradekit.grade.result import Result
 from gradekit.grade.spreadsheet import cell, quoted
 from gradekit.problem import Problem
 
-__all__ = ["write_grades", "write_result", "write_views", "write_whole"]
+__all__ = ["file_names", "write_grades", "write_result", "write_views", "write_whole"]
 
 # Most of the time goes into waiting for the disk, which takes the writes of several threads at once.
 _WRITERS = 8
@@ -37,11 +37,8 @@ def write_views(folder: Path, results: Iterable[Result]) -> Path:
     system may take for the same (Ada and ada) have a digest in their files' names. Problem if it cannot be written.
     """
     results = list(results)
-    spellings = Counter(_caseless(result.submission) for result in results)
-    paths = {
-        result.submission: _path(folder, result.submission, unique=spellings[_caseless(result.submission)] == 1)
-        for result in results
-    }
+    names = file_names(result.submission for result in results)
+    paths = {submission: folder / "results" / f"{name}.json" for submission, name in names.items()}
     with _explained(folder):
         (folder / "results").mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(_WRITERS) as pool:
@@ -54,7 +51,7 @@ def write_views(folder: Path, results: Iterable[Result]) -> Path:
 
 def write_result(folder: Path, result: Result) -> Path:
     """`folder/results/<submission>.json`, in Gradescope's schema."""
-    path = _path(folder, result.submission, unique=True)
+    path = folder / "results" / f"{_file_name(result.submission, unique=True)}.json"
     with _explained(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, _json(result))
@@ -122,7 +119,14 @@ def _flush(folder: Path) -> None:
 # File names ------------------------------------------------------------------------------------------------------
 
 
-def _path(folder: Path, submission: str, *, unique: bool) -> Path:
+def file_names(submissions: Iterable[str]) -> dict[str, str]:
+    """Submission -> the name, without a suffix, of files of its own, which no other's are taken for."""
+    submissions = list(submissions)
+    spellings = Counter(_caseless(submission) for submission in submissions)
+    return {name: _file_name(name, unique=spellings[_caseless(name)] == 1) for name in submissions}
+
+
+def _file_name(submission: str, *, unique: bool) -> str:
     """A safe file name that people still recognise; a digest keeps apart what cleaning would make the same.
 
     `unique`: no other submission's name differs in case alone.
@@ -131,7 +135,7 @@ def _path(folder: Path, submission: str, *, unique: bool) -> Path:
     clean = clean.encode(errors="replace")[:120].decode(errors="ignore") or "submission"
     if clean != submission or not unique or _ends_like_a_digest(clean):
         clean += f"-{hashlib.sha256(submission.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
-    return folder / "results" / f"{clean}.json"
+    return clean
 
 
 def _ends_like_a_digest(name: str) -> bool:

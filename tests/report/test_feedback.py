@@ -1,0 +1,77 @@
+"""Feedback for a student."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from gradekit.grade.result import Result
+from gradekit.report.feedback import write_feedback
+
+from .conftest import EXPECTED, HIDDEN_NAME, result
+
+
+@pytest.fixture
+def folder(results: list[Result], tmp_path: Path) -> Path:
+    return write_feedback(tmp_path, results, title="week05")
+
+
+def read(folder: Path, name: str) -> tuple[str, str]:
+    return (folder / f"{name}.html").read_text(), (folder / f"{name}.md").read_text()
+
+
+def test_each_submission_has_a_page_and_a_text(folder: Path) -> None:
+    assert len(list(folder.glob("*.html"))) == len(list(folder.glob("*.md"))) == 5
+
+
+def test_nothing_of_a_hidden_test_is_told_but_its_kind(folder: Path) -> None:
+    for path in folder.iterdir():
+        text = path.read_text()
+        assert EXPECTED not in text
+        assert "expected 42" not in text
+        assert HIDDEN_NAME not in text
+        assert "fast enough" not in text
+    for text in read(folder, "ben"):
+        assert "the result differs from the reference by more than rounding" in text
+        assert "0 of 1 passed" in text
+        assert "a small image" in text
+
+
+def test_what_was_measured_is_told_and_drawn(folder: Path) -> None:
+    html, text = read(folder, "dan")
+    assert "6 times the reference; the limit is 3" in html
+    assert "6 times the reference; the limit is 3" in text
+    assert "it takes longer than the limit allows" in text
+    assert "<svg" in html
+
+
+def test_what_is_not_too_slow_but_wrong_is_not_called_slow(tmp_path: Path) -> None:
+    wrong = result("ada", True, 1.5, verdict="fail")
+    text = read(write_feedback(tmp_path, [wrong], title="week05"), "ada")[1]
+    assert "it takes longer" not in text
+    assert "was not measured" in text
+
+
+def test_public_tests_say_what_they_said_and_that_stays_text(folder: Path) -> None:
+    html, text = read(folder, "ben")
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert(1)" in html
+    rendered = MarkdownIt("commonmark", {"html": True}).render(text)
+    assert "<script" not in rendered
+    assert "<img" not in rendered
+    assert "alert(1)" in rendered
+    for each in (html, text):
+        assert "\x1b" not in each
+        assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in each
+
+
+def test_points_that_a_person_gives_are_named(folder: Path) -> None:
+    for text in read(folder, "ada"):
+        assert "q3: 4 points that a person gives" in text
+
+
+def test_of_what_crashed_it_is_said(folder: Path) -> None:
+    (text,) = [path.read_text() for path in folder.glob("*.md") if "Not graded in full (crashed)" in path.read_text()]
+    assert "script" in text
