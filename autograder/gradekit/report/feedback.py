@@ -34,22 +34,25 @@ _ADVICE = {
     "speed": ("it takes longer than the limit allows", "a profiler: which loop, or which copy, takes the time?"),
     "memory": (
         "it holds more memory than the limit allows",
-        "to ask of each tensor that is kept whether it is needed later",
+        "asking of each tensor that is kept whether it is needed later",
     ),
-    "scaling": ("its cost grows faster with the size than it may", "to look for work that is done again and again"),
+    "scaling": ("its cost grows faster with the size than it may", "looking for work that is done again and again"),
     "outcome": (
         "training did not reach what is asked",
         "several seeds of your own, and a look at the worst run rather than the best",
     ),
-    "rules": ("it uses something that the question forbids, or lacks something it asks for", "what may be used"),
-    "counts": ("it does more, or fewer, operations than it should", "to count by hand for a small size"),
+    "rules": (
+        "it uses something that the question forbids, or lacks something it asks for",
+        "reading again what may be used",
+    ),
+    "counts": ("it does more, or fewer, operations than it should", "counting by hand for a small size"),
     "close": (
         "a value, a shape or a property is not what it should be",
         "the smallest case by hand, then corner cases: one, odd, unequal, repeated",
     ),
     "run": ("the code stopped with an error, or gave nothing back", "other inputs than those of the notebook"),
 }
-_OTHERWISE = ("the test failed", "to read again what is checked")
+_OTHERWISE = ("the test failed", "reading again what is checked")
 _NOT_MEASURED = (
     "what it gave was not right yet, or came of something forbidden, so it was not measured",
     "the other tests first",
@@ -90,7 +93,7 @@ def write_feedback(folder: Path, results: Sequence[Result], *, title: str) -> Pa
     environment = Environment(
         loader=PackageLoader("gradekit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["shown"] = shown
+    environment.filters |= {"shown": shown, "points": _points}
     template = environment.get_template("feedback.html.j2")
     style = (resources.files("gradekit.report") / "templates" / "report.css").read_text(encoding="utf-8")
     place = folder / "feedback"
@@ -209,15 +212,19 @@ def _markdown(title: str, result: Result, parts: Sequence[_Part], note: str) -> 
         lines += ["", f"## {part.name}: {part.score:g} of {part.possible:g} points", ""]
         for line in part.lines:
             mark = "passed" if line.passed else "failed"
-            lines.append(f"- **{mark}** {_plain(line.name or 'hidden tests')} ({line.points:g})")
+            lines.append(f"- **{mark}** {_plain(line.name or 'hidden tests')} ({_points(line.points)})")
             if line.said:
                 lines += [f"  {_plain(text)}" for text in line.said.splitlines() if text.strip()]
             lines += [f"  {_plain(text)}" for text in line.measured]
             if line.advice:
-                lines.append(f"  *Try:* {line.advice}.")
+                lines.append(f"  *Try:* {line.advice}")
         if part.hidden:
             lines.append(f"- hidden tests: {part.hidden_passed} of {part.hidden} passed")
     return "\n".join(lines) + "\n"
+
+
+def _points(points: float) -> str:
+    return f"{points:g} point{'s' * (points != 1)}"
 
 
 def _plain(text: str) -> str:
