@@ -25,7 +25,7 @@ help:
 	@echo 'make build    source/ -> release/, solutions/ and autograder/bundles/'
 	@echo 'make verify   test the tests: solution, blank release, mutants, alternates'
 	@echo 'make lint     ruff and mypy'
-	@echo 'make docs     where the guides are'
+	@echo 'make docs     the site, with executed solutions, in docs/_build'
 	@echo 'make lock     pin the newest versions that pyproject.toml admits'
 	@echo 'make clean    remove .venv, the bundles and all caches'
 	@echo 'PYTHON=python3.12 chooses the Python of a new .venv.'
@@ -62,13 +62,15 @@ test: build
 demo: setup
 	$(BIN)/gradekit demo
 
-docs:
-	@echo 'There is no documentation site yet. Read README.md (using the kit) and CONTRIBUTING.md (writing a week).'
+docs: build
+	$(BIN)/python docs/pages.py
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build
+	@echo 'The site: docs/_build/index.html'
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --upgrade \
 	    --extra instructor --group dev --custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) autograder/bundles dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) autograder/bundles dist docs/_build docs/plan docs/solutions .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
