@@ -15,6 +15,7 @@ from gradekit.cli.collect import collect
 from gradekit.cli.demo import demo
 from gradekit.cli.doctor import doctor
 from gradekit.cli.grade import grade, regrade
+from gradekit.cli.new import new
 from gradekit.cli.plan import plan
 from gradekit.cli.progress import progress
 from gradekit.cli.verify import verify
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (build, verify, check, collect, grade, regrade, plan, progress, demo, doctor):
+for command in (new, build, verify, check, collect, grade, regrade, plan, progress, demo, doctor):
     app.command()(command)
 
 

@@ -77,13 +77,13 @@ def show_week(plan: Plan, planned: Planned, place: str, tier: TierFacts | None =
     yield from _heading(f"Compute, {tier.title.lower()}" if tier else "Compute")
     if tier and fitted:
         yield from _list([*fitted.advice, tier.advice])
-        yield from _list(f"set aside: {work.text} (needs {work.needs})" for work in fitted.aside)
+        yield from _list(f"set aside: {more.text} (needs {more.needs})" for more in fitted.aside)
         yield Padding(Text("; ".join(tier.places), style="dim"), (0, 0, 0, 2), expand=False)
     else:
         heavy = [h for h in plan.facts.compute.heavy if h.week in about.week.numbers]
         yield from _list([about.compute.budget] if about.compute.budget else [])
         yield from _list(f"{h.what}: {'; '.join(h.guidance)}." for h in heavy)
-        told = [(t.name, said) for t in plan.facts.compute.tiers if (said := about.compute.on(t.name))]
+        told = [(t.name, own) for t in plan.facts.compute.tiers if (own := about.compute.on(t.name))]
         if told:
             yield _table(told)
         elif not heavy and not about.compute.budget:
@@ -164,10 +164,8 @@ def _weeks(plan: Plan, tier: TierFacts | None) -> RenderableType:
         for slug in (*phase.weeks, *phase.modules):
             planned = plan.find(slug)
             hours = planned.about.week.hours
-            if tier:
-                last = fit(plan, planned, tier.name).verdict
-            else:
-                last = "ready" if planned.written else _UNWRITTEN
+            ready = "ready" if planned.written else _UNWRITTEN
+            last = fit(plan, planned, tier.name).verdict if tier else ready
             table.add_row(
                 planned.label or Text("–", "dim"),
                 planned.about.week.title,
