@@ -12,7 +12,8 @@ import pytest
 import gradekit
 
 PACKAGE = Path(gradekit.__file__).parent
-LEVELS = ["cli", "report", "collect", "verify", "grade", "build", "sandbox", "check", "device", "data"]
+LEVELS = ["cli", "author", "report", "collect", "plan", "verify", "grade"]
+LEVELS += ["build", "sandbox", "check", "device", "data"]
 
 
 def imported(path: Path) -> set[str]:

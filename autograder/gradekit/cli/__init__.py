@@ -15,6 +15,9 @@ from gradekit.cli.collect import collect
 from gradekit.cli.demo import demo
 from gradekit.cli.doctor import doctor
 from gradekit.cli.grade import grade, regrade
+from gradekit.cli.new import new
+from gradekit.cli.plan import plan
+from gradekit.cli.progress import progress
 from gradekit.cli.report import report
 from gradekit.cli.verify import verify
 from gradekit.problem import Problem
@@ -31,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (build, verify, check, collect, grade, regrade, report, demo, doctor):
+for command in (new, build, verify, check, collect, grade, regrade, report, plan, progress, demo, doctor):
     app.command()(command)
 
 

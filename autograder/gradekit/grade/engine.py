@@ -250,4 +250,5 @@ def _result(
     questions = tuple(
         QuestionResult(name, possible, tuple(cases.get(name, ()))) for name, possible in bundle.points.items()
     )
-    return Result(submission.name, status, questions, note, seconds, dict(machine or {}), bundle.by_hand)
+    facts = dict(machine or {})
+    return Result(submission.name, status, questions, note, seconds, facts, bundle.by_hand, bundle.assignment)

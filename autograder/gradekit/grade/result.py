@@ -44,6 +44,7 @@ class Result:
     """One submission. `note` says in one line why, where `status` is not "graded".
 
     `by_hand`: the questions that a person marks, and what each is worth. They are no part of `score` and `possible`.
+    `assignment`: the week that the bundle grades; empty where an older gradekit graded.
     """
 
     submission: str
@@ -53,6 +54,7 @@ class Result:
     seconds: float = 0.0
     machine: dict[str, Any] = field(default_factory=dict)
     by_hand: dict[str, float] = field(default_factory=dict)
+    assignment: str = ""
 
     @property
     def score(self) -> float:
@@ -102,6 +104,7 @@ class Result:
             "tests": tests,
             "extra_data": {
                 "submission": self.submission,
+                **({"assignment": self.assignment} if self.assignment else {}),
                 "status": self.status,
                 "possible": self.possible,
                 "questions": {q.name: {"score": q.score, "possible": q.possible} for q in self.questions},
@@ -152,6 +155,7 @@ def merge(old: Result, new: Result, questions: Collection[str]) -> Result:
         note="; ".join(text for text in dict.fromkeys([*stay, *come]) if text),
         seconds=old.seconds + new.seconds,
         machine=machine,
+        assignment=new.assignment or old.assignment,
     )
 
 
