@@ -25,7 +25,7 @@ help:
 	@echo 'make build    source/ -> release/, solutions/ and autograder/bundles/'
 	@echo 'make verify   test the tests: solution, blank release, mutants, alternates'
 	@echo 'make lint     ruff and mypy'
-	@echo 'make docs     the site, with executed solutions, in docs/_build'
+	@echo 'make docs     the site, with executed solutions, in docs/_build/html'
 	@echo 'make lock     pin the newest versions that pyproject.toml admits'
 	@echo 'make clean    remove .venv, the bundles and all caches'
 	@echo 'PYTHON=python3.12 chooses the Python of a new .venv.'
@@ -64,8 +64,8 @@ demo: setup
 
 docs: build
 	$(BIN)/python docs/pages.py
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build
-	@echo 'The site: docs/_build/index.html'
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+	@echo 'The site: docs/_build/html/index.html'
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --upgrade \

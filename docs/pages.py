@@ -64,10 +64,8 @@ def _overview(plan: Plan) -> Iterator[str]:
         for slug in (*phase.weeks, *phase.modules):
             planned = next(one for one in plan.every if one.slug == slug)
             about = planned.about.week
-            ready = "ready" if planned.written else "not written yet"
-            yield (
-                f"| {planned.label or 'module'} | [{about.title}]({slug}.md) | {_hours(plan.hours(planned), '')} | {ready} |"
-            )
+            ready, hours = "ready" if planned.written else "not written yet", _hours(plan.hours(planned), "")
+            yield f"| {planned.label or 'module'} | [{about.title}]({slug}.md) | {hours} | {ready} |"
     yield from ("", "## A week", "", "| | hours |", "| --- | --- |")
     yield from (f"| {activity.activity} | {activity.hours} |" for activity in facts.schedule)
     yield from ("", "## What it asks of a computer", "", facts.compute.posture, "")
@@ -101,7 +99,9 @@ def _page(plan: Plan, planned: Planned, week: Week | None) -> Iterator[str]:
     yield from ("", "## Assignment", "")
     yield from _assignment(week) if week else ["Not written yet.", ""]
     if about.deliverables:
-        yield from _list("What you will have made", [_deliverable(about, number) for number in range(len(about.deliverables))])
+        yield from _list(
+            "What you will have made", [_deliverable(about, number) for number in range(len(about.deliverables))]
+        )
     yield from _list("Milestones", [milestone.text for milestone in about.milestones])
     compute = about.compute
     tiers = {"With little": compute.budget, "Without a GPU": compute.gpu_free, "For little money": compute.low_cost}
@@ -113,7 +113,11 @@ def _assignment(week: Week) -> Iterator[str]:
     assignment = load_week(week).assignment
     minutes = sum(question.minutes for question in assignment.questions)
     yield f"`{week.slug}`: {assignment.points:g} points, about {minutes // 60} hours {minutes % 60} minutes."
-    yield from ("", "| question | | points | minutes | difficulty | graded by |", "| --- | --- | --- | --- | --- | --- |")
+    yield from (
+        "",
+        "| question | | points | minutes | difficulty | graded by |",
+        "| --- | --- | --- | --- | --- | --- |",
+    )
     for question in assignment.questions:
         public = sum(not case.hidden for case in question.cases)
         by = "a person" if question.manual else f"{public} public and {len(question.cases) - public} hidden tests"
@@ -151,8 +155,17 @@ def _write_solutions(plan: Plan, written: dict[str, Week]) -> None:
     folder.mkdir(exist_ok=True)
     for week in written.values():
         _execute(week, folder / week.notebook_name)
-    lines = ["# Solutions", "", "Each is the instructor's notebook, executed. Students get it when the week is over.", ""]
-    lines += [f"- [{planned.name}]({planned.slug}.ipynb): {planned.about.week.title}" for planned in plan.every if planned.written]
+    lines = [
+        "# Solutions",
+        "",
+        "Each is the instructor's notebook, executed. Students get it when the week is over.",
+        "",
+    ]
+    lines += [
+        f"- [{planned.name}]({planned.slug}.ipynb): {planned.about.week.title}"
+        for planned in plan.every
+        if planned.written
+    ]
     lines += ["", "```{toctree}", ":hidden:", "", *written, "```"]
     (folder / "index.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -170,7 +183,9 @@ def _execute(week: Week, target: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _MARKS.sub("", cell.source)
-    notebook.cells = [cell for cell in notebook.cells if cell.source.strip() and cell.id not in ("otter-text", "otter-text-2")]
+    notebook.cells = [
+        cell for cell in notebook.cells if cell.source.strip() and cell.id not in ("otter-text", "otter-text-2")
+    ]
     notebook.metadata["gradekit"] = digest
     for path in week.solutions.iterdir():
         if path.is_dir() and not path.name.startswith((".", "__")):
