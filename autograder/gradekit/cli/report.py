@@ -14,7 +14,7 @@ __all__ = ["report", "write_reports"]
 
 def report(
     results: Annotated[Path, typer.Argument(help="The folder that `gradekit grade --output` wrote.")],
-    title: Annotated[str | None, typer.Option(help="What stands above it; the folder's name if left out.")] = None,
+    title: Annotated[str | None, typer.Option(help="What stands above it; the assignment if left out.")] = None,
     names: Annotated[bool, typer.Option("--names", help="Say by name who is fastest.")] = False,
     csv: Annotated[
         str | None, typer.Option(metavar="PLATFORM", help="A table to import as well: canvas, moodle or gradescope.")
@@ -37,7 +37,7 @@ def report(
         found = store.current()
     if not found:
         raise Problem("nothing is graded yet", where=results)
-    title = title or results.resolve().name
+    title = title or found[0].assignment or results.resolve().name
     write_reports(results, found, title, names=names)
     if csv is not None:
         table = write_table(results, found, csv, title=title, known=known)  # type: ignore[arg-type]  # one of PLATFORMS
