@@ -176,6 +176,7 @@ def test_nothing_that_one_submission_does_stops_the_others(bundle: Bundle, solut
 def test_results_are_gradescopes_and_carry_the_evidence(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
     data = json.loads(write_result(tmp_path, grade(bundle, solution, tmp_path)).read_text())
     assert data["score"] == 5.0
+    assert data["extra_data"]["assignment"] == "week01_double"
     assert data["score"] == sum(test["score"] for test in data["tests"])
     assert set(data) <= {"score", "execution_time", "output", "stdout_visibility", "tests", "extra_data"}
     for test in data["tests"]:

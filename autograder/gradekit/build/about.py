@@ -32,7 +32,7 @@ class WeekFacts(Facts):
     slug: Text
     title: Text
     phase: int = Field(ge=1, le=5)
-    levels: list[Level] = Field(default=["core"], min_length=1)
+    levels: tuple[Level, ...] = Field(default=("core",), min_length=1)
     hours: tuple[Hours, Hours] | None = None
     summary: Text
 
@@ -73,7 +73,7 @@ class Deliverable(Facts):
     """One table [[deliverables]]; needs: the least that must be spent on compute."""
 
     text: Text
-    levels: list[Level] = Field(default=["core"], min_length=1)
+    levels: tuple[Level, ...] = Field(default=("core",), min_length=1)
     needs: Tier = "gpu-free"
 
 
@@ -104,7 +104,7 @@ class About(Facts):
     """A week's facts. options: one of these is chosen."""
 
     week: WeekFacts
-    objectives: list[Text] = Field(min_length=1)
+    objectives: tuple[Text, ...] = Field(min_length=1)
     options: tuple[Text, ...] = ()
     resources: tuple[Resource, ...] = ()
     deliverables: tuple[Deliverable, ...] = ()

@@ -105,4 +105,5 @@ def _left(plan: Plan, weeks: list[WeekStanding]) -> Left:
     shares = [1 - (week.best.share if week.best else 0.0) for week in open_weeks]
     hours = [plan.hours(week.planned) for week in open_weeks]
     total = [round(sum(share * span[i] for share, span in zip(shares, hours, strict=True))) for i in (0, 1)]
-    return Left((total[0], total[1]), sum(week.planned.about.week.hours is None for week in open_weeks))
+    assumed = sum(len(w.planned.about.week.numbers) for w in open_weeks if w.planned.about.week.hours is None)
+    return Left((total[0], total[1]), assumed)

@@ -40,7 +40,7 @@ class Phase(Facts):
 
     number: int = Field(ge=1, le=5)
     title: Text
-    weeks: list[Text]
+    weeks: tuple[Text, ...]
     modules: tuple[Text, ...] = ()
 
 
@@ -50,7 +50,7 @@ class TierFacts(Facts):
     name: Tier
     title: Text
     advice: Text
-    places: list[Text] = Field(min_length=1)
+    places: tuple[Text, ...] = Field(min_length=1)
 
 
 class Heavy(Facts):
@@ -58,12 +58,12 @@ class Heavy(Facts):
 
     week: Number
     what: Text
-    guidance: list[Text] = Field(min_length=1)
+    guidance: tuple[Text, ...] = Field(min_length=1)
 
 
 class ComputeFacts(Facts):
     posture: Text
-    tiers: list[TierFacts] = Field(min_length=1)
+    tiers: tuple[TierFacts, ...] = Field(min_length=1)
     heavy: tuple[Heavy, ...] = ()
 
 
@@ -90,7 +90,7 @@ class PlanFacts(Facts):
     duration: Duration
     levels: dict[Level, Text]
     schedule: tuple[Activity, ...] = ()
-    phases: list[Phase] = Field(min_length=1)
+    phases: tuple[Phase, ...] = Field(min_length=1)
     compute: ComputeFacts
     tips: tuple[Tip, ...] = ()
     further: Further = Further()

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gradekit.build.about import Level, Resource
 from gradekit.plan.compute import fit
-from gradekit.plan.progress import Left, Standing
+from gradekit.plan.progress import Left, Reached, Standing
 from gradekit.plan.read import Plan, Planned, TierFacts
 
 __all__ = ["show_class", "show_plan", "show_standing", "show_week"]
@@ -106,12 +106,9 @@ def show_standing(plan: Plan, standing: Standing, name: Text) -> Iterator[Render
     if table.row_count:
         yield table
     yield from _heading(f"Milestones: {standing.met} of {len(standing.milestones)} met")
-    rows: list[tuple[Text | str, ...]] = []
-    for reached in standing.milestones:
-        mark = Text("met", "green") if reached.met else Text("to come", "dim")
-        missing = ", ".join(f"{w.label}{'' if w.written else ' (' + _UNWRITTEN + ')'}" for w in reached.missing)
-        rows.append((mark, _named(reached.weeks), reached.milestone.text, f"waits for {missing}" if missing else ""))
-    yield _table(rows)
+    yield _table((_state(reached), _named(reached.weeks), reached.milestone.text) for reached in standing.milestones)
+    share = f"{plan.facts.finished_at:.0%} of the points of its assignment"
+    yield Text(f"  A week is finished with {share}, a milestone met when its weeks are finished.", style="dim")
     yield from _heading("Hours left")
     rest = [("main track", standing.core), ("all that is optional", standing.more)]
     yield _table((what, _span(left.hours), _assumed(plan, left)) for what, left in rest)
@@ -250,6 +247,13 @@ def _after(plan: Plan, planned: Planned, numbers: Sequence[str]) -> str:
     if len(numbers) == 1:
         return f"Week {numbers[0]}"
     return f"Weeks {numbers[0]}–{numbers[-1]}" if numbers else planned.name
+
+
+def _state(reached: Reached) -> Text:
+    if reached.met:
+        return Text("met", "green")
+    unwritten = all(not planned.written for planned in reached.missing)
+    return Text("no assignment yet", "dim") if unwritten else Text("to come", "yellow")
 
 
 def _named(weeks: Sequence[Planned]) -> str:
