@@ -153,6 +153,9 @@ def _hours(span: tuple[int, int], unit: str = " hours") -> str:
 def _write_solutions(plan: Plan, written: dict[str, Week]) -> None:
     folder = DOCS / "solutions"
     folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.ipynb"):
+        if old.stem not in written:
+            old.unlink()
     for week in written.values():
         _execute(week, folder / week.notebook_name)
     lines = [

@@ -59,8 +59,8 @@ def test_scores_are_listed_and_a_submission_can_be_marked(
     assert points.count() == 3
     assert [points.nth(i).get_attribute("placeholder") for i in range(2)] == ["3", "2"]
     points.nth(2).fill("1.5")
-    points.nth(2).blur()
-    page.wait_for_load_state("networkidle")
+    with page.expect_response(lambda response: response.request.method == "PUT" and "/api/grade/" in response.url):
+        points.nth(2).blur()
     shot(page, "submission")
     with Gradebook(database) as gradebook:
         assert gradebook.find_grade("q3-answer", week.slug, week.slug, "ada").manual_score == 1.5

@@ -154,6 +154,13 @@ REFUSED = [
     ("manual that is no yes or no", "manual: true", "manual: maybe", "`manual` is 'maybe'"),
     ("two cells for the answer", f"# {MODEL_ANSWER}\n", f"# {MODEL_ANSWER}\n\n# %%\nx = 1\n", "there are 2"),
     ("no cell for the answer", f"# %% [markdown]\n# {MODEL_ANSWER}\n", "", "there are 0"),
+    (
+        "a prompt",
+        "\n# %% [raw]\n# # BEGIN SOLUTION\n",
+        "\n# %% [raw]\n# # BEGIN PROMPT\n\n# %% [markdown]\n# Here.\n\n# %% [raw]\n# # END PROMPT\n"
+        "\n# %% [raw]\n# # BEGIN SOLUTION\n",
+        "it takes no PROMPT",
+    ),
     ("tests beside a rubric", "\n# %% [raw]\n# # END QUESTION\n", TESTS, "marked by a person, and has tests"),
 ]
 

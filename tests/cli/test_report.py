@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def test_a_table_has_the_names_and_ids_that_collect_found(folder: Path, tmp_path
     (collected / "collected.csv").write_text(to_csv([row]))
     said = run(folder, "--csv", "canvas", "--collected", collected, "--title", "Week 5")
     assert "canvas.csv" in said
+    assert "1 of 2 are not in collected.csv" in said
     with (folder / "canvas.csv").open(newline="") as stream:
         rows = list(csv.reader(stream))
     assert rows[0][-1] == "Week 5"
@@ -58,7 +60,8 @@ def test_a_table_has_the_names_and_ids_that_collect_found(folder: Path, tmp_path
 REFUSED: list[tuple[Sequence[str], type[Problem], str]] = [
     (["nowhere"], UsageProblem, "holds no results"),
     (["week05", "--csv", "blackboard"], UsageProblem, "is no platform"),
-    (["week05", "--collected", "week05"], UsageProblem, "holds no collected.csv"),
+    (["week05", "--csv", "canvas", "--collected", "week05"], UsageProblem, "holds no collected.csv"),
+    (["week05", "--collected", "week05"], UsageProblem, "is for a table"),
 ]
 
 
@@ -76,3 +79,11 @@ def test_a_store_without_results_is_told(tmp_path: Path) -> None:
         pass
     with pytest.raises(Problem, match="nothing is graded yet"):
         CliRunner().invoke(app, ["report", str(tmp_path)], catch_exceptions=False)
+
+
+def test_two_assignments_in_one_store_are_told_apart(folder: Path) -> None:
+    with Store.open(folder) as store:
+        for name, week in (("ada", "week05"), ("cleo", "week06")):
+            store.put(Key(name, week, "0", "cpu"), replace(result(name, True, 1.0), assignment=week))
+    with pytest.raises(UsageProblem, match="holds results of week05, week06"):
+        CliRunner().invoke(app, ["report", str(folder)], catch_exceptions=False)

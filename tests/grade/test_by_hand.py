@@ -6,24 +6,31 @@ import copy
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import nbformat
 import pytest
+from nbconvert.filters import markdown2html
 from nbgrader.api import Gradebook
+from otter.export.exporters.base_exporter import BaseExporter
 
 from gradekit.build.nbgrader_course import write_course
 from gradekit.course import Week
 from gradekit.grade.batch import grade_batch
 from gradekit.grade.bundle import Bundle, open_bundle
 from gradekit.grade.by_hand import answered, find_answers
-from gradekit.grade.engine import Terms
+from gradekit.grade.engine import Terms, unfinished
 from gradekit.grade.gradebook import write_gradebook
+from gradekit.grade.handed_in import handed_in
 from gradekit.grade.result import Result
 from gradekit.grade.submission import Submission
 from gradekit.grade.views import write_views
@@ -162,6 +169,94 @@ def test_nothing_was_written(bundle: Bundle, source: Any) -> None:
 @pytest.mark.parametrize("notebook", [{}, {"cells": 3}, {"cells": [None, 3, {"id": ["q3-answer"]}, {"metadata": 3}]}])
 def test_no_answer_is_found_in_what_is_no_notebook(bundle: Bundle, notebook: Any) -> None:
     assert find_answers(bundle.manual, notebook) == {}
+
+
+def test_an_answer_whose_kind_was_changed_is_an_answer(bundle: Bundle, release: Any) -> None:
+    notebook = copy.deepcopy(release)
+    cell = next(cell for cell in notebook.cells if cell.id == "q3-answer")
+    cell.cell_type, cell.source = "raw", ESSAY
+    assert notebook.cells[find_answers(bundle.manual, notebook)["q3"]].source == ESSAY
+
+
+def test_one_cell_does_not_answer_two_questions(bundle: Bundle) -> None:
+    two = {"q3": bundle.manual["q3"], "q5": replace(bundle.manual["q3"], cell="q5-answer")}
+    cell = {"cell_type": "markdown", "id": "q3-answer", "metadata": {"id": "q5-answer"}, "source": ESSAY}
+    assert find_answers(two, {"cells": [cell]}) == {"q3": 0}
+
+
+def test_what_the_release_says_below_the_answer_is_none(bundle: Bundle, release: Any) -> None:
+    notebook = copy.deepcopy(release)
+    notebook.cells = [cell for cell in notebook.cells if cell.id != "q3-answer"]
+    assert find_answers(bundle.manual, notebook) == {}
+
+
+def read(bundle: Bundle, notebook: Any, folder: Path, **how: Any) -> Any:
+    nbformat.write(notebook, folder / "dan.ipynb")
+    submission = Submission("dan", folder / "dan.ipynb")
+    return handed_in(bundle, submission, unfinished(bundle, submission, ""), **how)
+
+
+def test_behind_thousands_of_cells_the_answer_is_still_there(bundle: Bundle, release: Any, tmp_path: Path) -> None:
+    notebook = copy.deepcopy(release)
+    notebook.cells[:0] = [nbformat.v4.new_markdown_cell("more") for _ in range(2000)]
+    next(cell for cell in notebook.cells if cell.id == "q3-answer").source = ESSAY
+    found = {cell.id: cell for cell in read(bundle, notebook, tmp_path).cells}
+    assert found["q3-answer"].source == ESSAY
+
+
+ACTIVE = [
+    "[a](javascript:alert(1))",
+    "[a](&#106;avascript:alert(1))",
+    "[a](javascript&colon;alert(1))",
+    "[a](javascript\\:alert(1))",
+    "[a]\n\n[a]: javascript:alert(1)",
+    "[a](JaVaScRiPt:alert(1))",
+    "[a](data:text/html,<script>alert(1)</script>)",
+    "<a href=javascript:alert(1)>a</a>",
+    "&#36;&#92;href{javascript:alert(1)}{x}&#36;",
+    "$\\mmlToken{mtext}[href=javascript:alert(1)]{x}$",
+]
+
+
+@pytest.mark.parametrize("source", ACTIVE)
+def test_no_link_of_an_answer_runs_a_program(bundle: Bundle, release: Any, tmp_path: Path, source: str) -> None:
+    """As formgrader turns it into HTML."""
+    notebook = copy.deepcopy(release)
+    next(cell for cell in notebook.cells if cell.id == "q3-answer").source = source
+    shown = next(cell.source for cell in read(bundle, notebook, tmp_path).cells if cell.id == "q3-answer")
+    assert schemes(source) - {""} or "\\" in unescape(source), "this test would not see it"
+    assert schemes(shown) <= {"", "http", "https", "mailto"}
+    html = markdown2html(shown)
+    assert "\\href" not in html
+    assert "\\mmlToken" not in html
+
+
+def schemes(source: str) -> set[str]:
+    """Of all addresses in what the source is rendered to."""
+    found = re.findall(r"""(?:href|src)=["']?([^"'>\s]*)""", markdown2html(source))
+    return {urlsplit(unescape(address).strip()).scheme.lower() for address in found}
+
+
+def test_what_stands_below_the_answer_is_exported_with_it(bundle: Bundle, release: Any, tmp_path: Path) -> None:
+    notebook = copy.deepcopy(release)
+    place = next(i for i, cell in enumerate(notebook.cells) if cell.id == "q3-answer")
+    notebook.cells[place].source = "the first part"
+    notebook.cells.insert(place + 1, nbformat.v4.new_markdown_cell("the second part"))
+    assert exported(read(bundle, notebook, tmp_path, marked_for_export=True)) >= {"the first part", "the second part"}
+
+
+def test_an_answer_that_was_moved_away_is_exported(bundle: Bundle, release: Any, tmp_path: Path) -> None:
+    notebook = copy.deepcopy(release)
+    place = next(i for i, cell in enumerate(notebook.cells) if cell.id == "q3-answer")
+    notebook.cells.append(notebook.cells.pop(place))
+    notebook.cells[-1].source = ESSAY
+    found = exported(read(bundle, notebook, tmp_path, marked_for_export=True))
+    assert ESSAY in found
+    assert not any("def double" in source for source in found)
+
+
+def exported(notebook: Any) -> set[str]:
+    return {cell.source.strip() for cell in BaseExporter.filter_cells(notebook, pagebreaks=False).cells}
 
 
 def test_the_next_question_is_no_answer(bundle: Bundle, release: Any) -> None:

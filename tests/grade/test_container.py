@@ -143,6 +143,15 @@ def test_of_what_a_person_marks_a_pdf_is_made(marked: Path, monkeypatch: pytest.
     assert "def double" not in text
 
 
+def test_an_error_without_words_costs_no_result(marked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(exporter: Any, notebook: Any) -> None:
+        assert (marked / "results" / "results.pkl").exists(), "results come first: a browser may hang"
+        raise TimeoutError
+
+    monkeypatch.setattr("nbconvert.export", fails)
+    assert grade_container(marked).score == 5
+
+
 def test_without_a_browser_the_points_are_there_all_the_same(
     marked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

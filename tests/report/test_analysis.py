@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradekit.grade.result import QuestionResult, Result
+from gradekit.grade.result import CaseResult, QuestionResult, Result
 from gradekit.report.analysis import analyse
 
 
@@ -24,6 +24,15 @@ def test_discrimination_is_the_correlation_with_all_other_questions(results: lis
 
 def test_where_all_have_the_same_there_is_no_discrimination(results: list[Result]) -> None:
     assert [item.discrimination for item in analyse(results[1:2]).items] == [None, None]
+
+
+def test_noise_of_rounding_is_no_correlation() -> None:
+    def one(name: str, score: float) -> Result:
+        questions = [(n, s, CaseResult("t", s, False, True, "", 0.0)) for n, s in (("q1", score), ("q2", 0.2))]
+        return Result(name, "graded", tuple(QuestionResult(n, 1.0, (case,)) for n, _, case in questions))
+
+    found = analyse([one(str(i), score) for i, score in enumerate((0.1, 0.7, 0.3, 0.1))])
+    assert [item.discrimination for item in found.items] == [None, None]
 
 
 def test_what_a_test_says_most_often_comes_first(results: list[Result]) -> None:

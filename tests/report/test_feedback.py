@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
-from gradekit.grade.result import Result
+from gradekit.grade.result import CaseResult, QuestionResult, Result
+from gradekit.problem import Problem
 from gradekit.report.feedback import write_feedback
 
 from .conftest import EXPECTED, HIDDEN_NAME, result
@@ -75,3 +77,37 @@ def test_points_that_a_person_gives_are_named(folder: Path) -> None:
 def test_of_what_crashed_it_is_said(folder: Path) -> None:
     (text,) = [path.read_text() for path in folder.glob("*.md") if "Not graded in full (crashed)" in path.read_text()]
     assert "script" in text
+
+
+def test_what_the_kit_stopped_on_is_not_told(tmp_path: Path) -> None:
+    note = "grading stopped: ValueError: hidden window of size 7 must give 42"
+    stopped = result("ada", True, 1.0, status="crashed", note=note)
+    for text in read(write_feedback(tmp_path, [stopped], title="week05"), "ada"):
+        assert "hidden window" not in text
+        assert "your instructor knows why" in text
+    assert "hidden window" not in json.dumps(stopped.to_gradescope()["output"])
+
+
+@pytest.mark.parametrize("check", ["memory", "outcome"])
+def test_figures_that_are_none_are_left_out(tmp_path: Path, check: str) -> None:
+    data = {"ratio": "inf", "limit": 2.0, "student_bytes": 4, "reference_bytes": 2, "scores": ["nan"], "at_least": 0.9}
+    odd = {"check": check, "experiment": "e", "device": "cpu", "verdict": "fail", "message": "", "data": data}
+    case = CaseResult("t", 1.0, True, False, "", 0.1, (odd,))
+    graded = Result("ada", "graded", (QuestionResult("q1", 1.0, (case,)),))
+    assert "0 of 1 passed" in read(write_feedback(tmp_path, [graded], title="week05"), "ada")[1]
+
+
+def test_memory_that_no_tensor_holds_is_called_that(tmp_path: Path) -> None:
+    data = {"ratio": 1.2, "limit": 2.0, "student_bytes": 12, "reference_bytes": 10, "resident_bytes": 5_000_000}
+    grown = {"check": "memory", "experiment": "e", "device": "cpu", "verdict": "fail", "message": "", "data": data}
+    case = CaseResult("t", 1.0, True, False, "", 0.1, (grown,))
+    graded = Result("ada", "graded", (QuestionResult("q1", 1.0, (case,)),))
+    text = read(write_feedback(tmp_path, [graded], title="week05"), "ada")[1]
+    assert "it holds more memory than the limit allows" in text
+    assert "grew by 5 MB" in text
+
+
+def test_a_file_in_the_way_is_told(results: list[Result], tmp_path: Path) -> None:
+    (tmp_path / "feedback").write_text("mine")
+    with pytest.raises(Problem, match="cannot be written"):
+        write_feedback(tmp_path, results, title="week05")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-from gradekit.grade.result import Result
+from gradekit.grade.result import QuestionResult, Result
 from gradekit.report.page import write_report
 
 
@@ -94,3 +96,17 @@ def test_who_is_fastest_is_named_only_if_asked(results: list[Result], tmp_path: 
     assert "ada" not in fastest(False)
     assert "no. 1" in fastest(False)
     assert "ada" in fastest(True)
+
+
+def test_scores_stand_below_their_question_where_results_have_others(results: list[Result], tmp_path: Path) -> None:
+    first, second = results[:2]
+    late = replace(first, questions=(*first.questions[1:], QuestionResult("q9", 4.0)))
+    raw = write_report(tmp_path, [late, second], title="week05").read_text()
+    table = raw[raw.index('<table id="table">') : raw.index("</table>", raw.index('<table id="table">'))]
+    rows = {
+        re.search(r"<bdi>(\w+)", row)[1]: re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in table.split("<tr")[2:]
+    }
+    assert re.findall(r'<button type="button">(\w+)', table)[3:] == ["q1", "q2", "q9"]
+    assert rows["ada"][2:] == ["3", "2", ""]
+    assert rows["ben"][2:] == ["", "2", "0"]
+    assert "1 of 1" in raw

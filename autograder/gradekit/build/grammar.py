@@ -77,6 +77,12 @@ def scan(source: Source) -> tuple[Mapping[str, Any], dict[str, Asked]]:
                 questions[current.name] = current
             elif kind == "END QUESTION":
                 current = None
+            elif kind == "BEGIN PROMPT" and current and current.rubric:
+                raise Problem(
+                    f"{current.name} is marked by a person: it takes no PROMPT",
+                    where=place,
+                    mend="put the text above # BEGIN SOLUTION",
+                )
             solving = kind == "BEGIN SOLUTION"
         elif current and solving:
             current.answers.append(i)

@@ -156,9 +156,9 @@ def grade_and_show(
         points = sum(marked.values())
         console.print(f"{', '.join(marked)}: a person gives the {points:g} points; that is in none of these scores")
     console.print(f"grades   {table}\nresults  {output / 'results'}", soft_wrap=True)
-    write_reports(output, results, opened.assignment)
     if gradebook is not None:
         console.print(f"notebooks for formgrader  {root / 'autograded'}", soft_wrap=True)
+    write_reports(output, results, opened.assignment)
     _warn_of_isolation(results, terms.require)
     return results
 
@@ -186,13 +186,13 @@ def _table(results: Sequence[Result], worst_first: bool) -> object:
     from rich.table import Table
 
     rows = sorted(results, key=lambda r: (r.score, r.submission) if worst_first else (0, r.submission))
-    questions = [question.name for question in results[0].questions]
+    possible = {question.name: question.possible for result in results for question in result.questions}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("submission", overflow="fold")
     table.add_column("status")
     table.add_column("score", justify="right")
-    for question in results[0].questions:
-        table.add_column(f"{question.name}\n/{question.possible:g}", justify="right")
+    for name, points in possible.items():
+        table.add_column(f"{name}\n/{points:g}", justify="right")
     for result in rows:
         scores = {question.name: question for question in result.questions}
         table.add_row(
@@ -201,7 +201,9 @@ def _table(results: Sequence[Result], worst_first: bool) -> object:
             f"[bold]{result.score:g}[/] / {result.possible:g}",
             *(
                 f"[{'green' if scores[q].score == scores[q].possible else 'red'}]{scores[q].score:g}[/]"
-                for q in questions
+                if q in scores
+                else ""
+                for q in possible
             ),
         )
     return table

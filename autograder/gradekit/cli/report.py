@@ -30,6 +30,8 @@ def report(
 
     if csv is not None and csv not in PLATFORMS:
         raise UsageProblem(f"--csv {csv!r} is no platform", mend=f"name one of {', '.join(PLATFORMS)}")
+    if collected is not None and csv is None:
+        raise UsageProblem("--collected is for a table", mend="name its platform too: --csv canvas")
     if not (results / FILE_NAME).is_file():
         raise UsageProblem("holds no results", where=results, mend="name the --output of `gradekit grade`")
     known = _known(collected) if collected is not None else {}
@@ -37,11 +39,17 @@ def report(
         found = store.current()
     if not found:
         raise Problem("nothing is graded yet", where=results)
+    if len(weeks := sorted({result.assignment for result in found if result.assignment})) > 1:
+        raise UsageProblem(
+            f"holds results of {', '.join(weeks)}", where=results, mend="grade each assignment into a folder of its own"
+        )
     title = title or found[0].assignment or results.resolve().name
     write_reports(results, found, title, names=names)
     if csv is not None:
         table = write_table(results, found, csv, title=title, known=known)  # type: ignore[arg-type]  # one of PLATFORMS
         console.print(f"table    {table}", soft_wrap=True)
+        if collected is not None and (unknown := sum(result.submission not in known for result in found)):
+            console.print(f"{unknown} of {len(found)} are not in collected.csv: they have no id", style="yellow")
 
 
 def write_reports(folder: Path, results: Any, title: str, *, names: bool = False) -> None:

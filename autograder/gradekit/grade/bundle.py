@@ -72,6 +72,10 @@ def read_bundle(folder: Path, path: Path | None = None) -> Bundle:
         contents = json.loads((folder / "tests" / "gradekit.json").read_text())
         points = {str(name): float(value) for name, value in contents["points"].items()}
         cells = tuple(json.loads((folder / "tests" / "cells.json").read_text()))
+        if "manual" not in contents:
+            raise UsageProblem(
+                "was built by an older gradekit", where=path or folder, mend="build it again: gradekit build"
+            )
         manual = {str(name): Manual(**question) for name, question in contents["manual"].items()}
         return Bundle(contents["assignment"], points, folder, _digest(folder), cells, manual)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -9,6 +9,8 @@ from typing import Any
 
 __all__ = ["Manual", "answered", "find_answers"]
 
+_MARKS = re.compile(r"^<!-- (?:BEGIN|END) QUESTION -->$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Manual:
@@ -32,9 +34,12 @@ def find_answers(manual: Mapping[str, Manual], notebook: Mapping[str, Any]) -> d
     """
     cells = notebook.get("cells")
     cells = [cell if isinstance(cell, dict) else {} for cell in cells] if isinstance(cells, list) else []
-    found = {}
+    found: dict[str, int] = {}
     for name, question in manual.items():
-        places = [i for i, cell in enumerate(cells) if question.cell in _ids(cell) and _is(cell, question)]
+        taken = set(found.values())
+        named = [i for i, cell in enumerate(cells) if question.cell in _ids(cell) and i not in taken]
+        # one whose kind the student changed is the answer all the same
+        places = [i for i in named if _is(cells[i], question)] or named
         if not places:
             places = _behind_the_heading(name, question, cells)
         written = [i for i in places if answered(question, cells[i])]
@@ -45,7 +50,7 @@ def find_answers(manual: Mapping[str, Manual], notebook: Mapping[str, Any]) -> d
 
 def answered(question: Manual, cell: Mapping[str, Any]) -> bool:
     """Whether anything was written into the cell of the answer, beside what was handed out."""
-    return _text(cell).strip() not in ("", question.blank.strip())
+    return _MARKS.sub("", _text(cell)).strip() not in ("", question.blank.strip())
 
 
 def _behind_the_heading(name: str, question: Manual, cells: list[dict[str, Any]]) -> list[int]:
@@ -56,7 +61,8 @@ def _behind_the_heading(name: str, question: Manual, cells: list[dict[str, Any]]
     for start in headings[:1]:
         for i in range(start + 1, len(cells)):
             if _is(cells[i], question):
-                return [i] if not another.search(_text(cells[i])) else []
+                text = _text(cells[i])
+                return [] if another.search(text) or text.lstrip().startswith("<!-- END QUESTION -->") else [i]
     return []
 
 

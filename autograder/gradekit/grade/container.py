@@ -44,13 +44,13 @@ def grade_container(root: Path) -> Result:
     result = grade_submission(bundle, submission, Terms(SECONDS))
     results = root / "results"
     results.mkdir(exist_ok=True)
+    _write(results / "results.pkl", dill.dumps(as_otters(result)))
+    _write(results / "results.json", json.dumps(result.to_gradescope(), indent=1).encode())
     if json.loads((root / "source" / "otter_config.json").read_text()).get("pdf"):
         try:
             write_pdf(submission.path.with_suffix(".pdf"), bundle, submission, result)  # where `otter grade` looks
         except Problem as problem:
             print(problem)  # it costs nobody a point
-    _write(results / "results.pkl", dill.dumps(as_otters(result)))
-    _write(results / "results.json", json.dumps(result.to_gradescope(), indent=1).encode())
     return result
 
 
@@ -62,7 +62,7 @@ def as_otters(result: Result) -> GradingResults:
 def _test_file(question: QuestionResult, result: Result) -> Any:
     cases = question.cases
     if not cases:  # it was never reached
-        why = result.note or result.status
+        why = result.note_for_students or result.status
         cases = (CaseResult(f"{question.name} could not be graded", question.possible, False, False, why, 0.0),)
     judged = [TestCase(case.name, None, case.hidden, case.points, None, None) for case in cases]
     file = ExceptionTestFile(question.name, f"{question.name}.py", judged, all_or_nothing=False)

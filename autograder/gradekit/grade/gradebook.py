@@ -195,7 +195,7 @@ def _comment(question: QuestionResult, result: Result) -> str | None:
     if failed := sum(not case.passed for case in hidden):
         lines.append(f"{failed} of {len(hidden)} hidden tests failed")
     if not question.cases:
-        lines.append(f"was not tested: {result.note or result.status}")
+        lines.append(f"was not tested: {result.note_for_students or result.status}")
     return "\n".join(lines)[:4000] or None
 
 

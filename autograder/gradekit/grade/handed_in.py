@@ -25,9 +25,11 @@ MOST_TEXT = 4_000  # characters of what a cell has printed
 MOST_CELLS = 2_000
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 # A tag of HTML, or a macro of MathJax that does more than show.
-_ACTIVE = re.compile(r"<(?=[A-Za-z/!?])|\\(?=(?:href|require|style|class|cssId|data)(?![A-Za-z]))")
+_ACTIVE = re.compile(r"<(?=[A-Za-z/!?])|\\(?=(?:href|require|style|class|cssId|data|mmlToken)(?![A-Za-z]))")
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+_SCHEME = re.compile(r"\b(?:javascript|vbscript|data)(?=\s*\\?:)", re.IGNORECASE)
 _OTTERS = re.compile(r"^<!-- (?:BEGIN|END) QUESTION -->$\n*", re.MULTILINE)  # no reader should see them
-_END = "<!-- END QUESTION -->"
+_BEGIN, _END = "<!-- BEGIN QUESTION -->", "<!-- END QUESTION -->"
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -49,7 +51,9 @@ def handed_in(bundle: Bundle, submission: Submission, result: Result, *, marked_
     answers = find_answers(bundle.manual, notebook)
     known = {str(cell["id"]): cell for cell in bundle.cells}
     reader = _Reader(bundle, result, answers, marked_for_export)
-    cells = reader.in_its_order(list(notebook["cells"])[:MOST_CELLS], told, known)
+    kept = {*range(MOST_CELLS), *answers.values()}
+    written = [cell if place in kept else None for place, cell in enumerate(notebook["cells"])]
+    cells = reader.in_its_order(written, told, known)
     made = nbformat.v4.new_notebook(cells=cells)
     made.metadata = nbformat.from_dict(
         {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -69,6 +73,7 @@ class _Reader:
         self._bundle = bundle
         self._for_export = for_export
         self._answer_at = {place: name for name, place in answers.items()}
+        self._answers = {question.cell for question in bundle.manual.values()}
         self._asked = {
             cell: (name, text) for name, question in bundle.manual.items() for cell, text in question.prose.items()
         }
@@ -97,6 +102,9 @@ class _Reader:
             elif kind == "code" and isinstance(name, str) and name in known:
                 after = name
                 following.setdefault(after, [])
+                if name in self._answers:  # a copy of an answer that is found elsewhere
+                    following[after].append(self._code(f"copy-{place}", _text(theirs.get("source")), solution=False))
+                    continue
                 outputs.setdefault(name, self._outputs(theirs))
                 if known[name]["show"]:
                     shown = self._code(name, _text(theirs.get("source")), solution=False)
@@ -158,7 +166,10 @@ class _Reader:
     def _code(self, name: str, source: str, *, solution: bool) -> Any:
         import nbformat
 
-        cell = nbformat.v4.new_code_cell(_valid(source))
+        shown = _valid(source)
+        if self._for_export:  # Otter reads its marks in code as well
+            shown = re.sub(r"<(?=!--)", "<\N{ZERO WIDTH SPACE}", shown)
+        cell = nbformat.v4.new_code_cell(shown)
         cell.id = name
         if solution:
             cell.metadata["nbgrader"] = _about(name)
@@ -190,16 +201,17 @@ class _Reader:
             cells.append(self._text(source))
             cells[-1].id = question.cell
         cells[-1].metadata["nbgrader"] = _about(question.cell, question.points, kind=question.cell_type, by_hand=True)
-        if self._for_export:
-            cells.append(nbformat.v4.new_markdown_cell(_END))
-            cells[-1].id = f"{name}-end"
+        if self._for_export:  # where the answer was moved away from its question, the mark is needed again
+            cells.insert(-1, nbformat.v4.new_markdown_cell(_BEGIN))
+            cells[-2].id = f"{name}-begin"
         return cells
 
     def _text(self, source: str) -> Any:
         import nbformat
 
         self._prose += 1
-        cell = nbformat.v4.new_markdown_cell(_inert(_OTTERS.sub("", _valid(source))[:MOST_PROSE]))
+        ends = f"{_END}\n\n" if self._for_export and source.startswith(_END) else ""
+        cell = nbformat.v4.new_markdown_cell(ends + _inert(_OTTERS.sub("", _valid(source))[:MOST_PROSE]))
         cell.id = f"text-{self._prose}"
         return cell
 
@@ -272,12 +284,15 @@ def _text(source: Any) -> str:
 
 
 def _inert(text: str) -> str:
-    """Markdown in which no HTML is any, nor a formula that links: to a reader it looks the same.
+    """Markdown in which no HTML is any, no link runs a program, and no formula links: to a reader it looks the same.
 
     Nothing is parsed: in every reading of HTML a tag begins with < and a letter, /, ! or ?, so a space of no width
-    behind the < is enough.
+    behind the < is enough; so it is behind the & of an entity, which could spell any of this, and behind the name of a
+    scheme that is no address.
     """
-    return _ACTIVE.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
+    for pattern in (_ENTITY, _SCHEME, _ACTIVE):
+        text = pattern.sub("\\g<0>\N{ZERO WIDTH SPACE}", text)
+    return text
 
 
 def _valid(text: str) -> str:

@@ -23,15 +23,15 @@ def write_pdf(path: Path, bundle: Bundle, submission: Submission, result: Result
     import nbformat
     from otter.export import export_notebook
 
-    notebook = handed_in(bundle, submission, result, marked_for_export=True)
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder) / "notebook.ipynb", Path(folder) / "notebook.pdf"
-        nbformat.write(notebook, source)
         try:
+            nbformat.write(handed_in(bundle, submission, result, marked_for_export=True), source)
             export_notebook(str(source), dest=str(made), exporter_type="html", filtering=bool(bundle.manual))
             path.write_bytes(made.read_bytes())
         except Exception as error:  # of a browser, which has many
+            first = (str(error).splitlines() or [""])[0][:200]
             raise Problem(
-                f"no PDF was made of {submission.name}: {type(error).__name__}: {str(error).splitlines()[0][:200]}",
+                f"no PDF was made of {submission.name}: {type(error).__name__}: {first}",
                 mend="have Chromium in the image: playwright install --with-deps chromium",
             ) from error

@@ -64,6 +64,13 @@ class Result:
     def possible(self) -> float:
         return round(sum(question.possible for question in self.questions), 6)
 
+    @property
+    def note_for_students(self) -> str:
+        """The note, but for what the kit itself stopped on: that could be an error in a hidden test."""
+        if self.note.startswith(("grading stopped", "could not be graded")):
+            return "the grading itself stopped: your instructor knows why"
+        return self.note
+
     def to_json(self) -> str:
         """Every field, as one line of JSON; numbers that are not finite as NaN and Infinity, as Python reads them."""
         questions = [{**vars(q), "cases": [vars(case) for case in q.cases]} for q in self.questions]
@@ -99,13 +106,14 @@ class Result:
         return {
             "score": self.score,
             "execution_time": round(self.seconds, 3),
-            "output": self.note,
+            "output": self.note_for_students,
             "stdout_visibility": "hidden",
             "tests": tests,
             "extra_data": {
                 "submission": self.submission,
                 **({"assignment": self.assignment} if self.assignment else {}),
                 "status": self.status,
+                **({"note": self.note} if self.note else {}),
                 "possible": self.possible,
                 "questions": {q.name: {"score": q.score, "possible": q.possible} for q in self.questions},
                 **({"by_hand": self.by_hand} if self.by_hand else {}),
@@ -156,6 +164,7 @@ def merge(old: Result, new: Result, questions: Collection[str]) -> Result:
         seconds=old.seconds + new.seconds,
         machine=machine,
         assignment=new.assignment or old.assignment,
+        by_hand=new.by_hand or old.by_hand,
     )
 
 

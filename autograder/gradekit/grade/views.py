@@ -24,7 +24,7 @@ from gradekit.grade.result import Result
 from gradekit.grade.spreadsheet import cell, quoted
 from gradekit.problem import Problem
 
-__all__ = ["file_names", "write_grades", "write_result", "write_views", "write_whole"]
+__all__ = ["explained", "file_names", "write_grades", "write_result", "write_views", "write_whole"]
 
 # Most of the time goes into waiting for the disk, which takes the writes of several threads at once.
 _WRITERS = 8
@@ -39,7 +39,7 @@ def write_views(folder: Path, results: Iterable[Result]) -> Path:
     results = list(results)
     names = file_names(result.submission for result in results)
     paths = {submission: folder / "results" / f"{name}.json" for submission, name in names.items()}
-    with _explained(folder):
+    with explained(folder):
         (folder / "results").mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(_WRITERS) as pool:
             one_each = {result.submission: result for result in results}.values()
@@ -52,7 +52,7 @@ def write_views(folder: Path, results: Iterable[Result]) -> Path:
 def write_result(folder: Path, result: Result) -> Path:
     """`folder/results/<submission>.json`, in Gradescope's schema."""
     path = folder / "results" / f"{_file_name(result.submission, unique=True)}.json"
-    with _explained(folder):
+    with explained(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, _json(result))
     return path
@@ -72,7 +72,7 @@ def write_grades(folder: Path, results: Sequence[Result]) -> Path:
         per_question = [scores.get(question, "") for question in questions]
         rows.append([name, result.status, f"{result.score:g}", f"{result.possible:g}", *per_question])
     path = folder / "grades.csv"
-    with _explained(folder):
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, "".join(",".join(row) + "\n" for row in rows))
         _flush(folder)
@@ -80,7 +80,8 @@ def write_grades(folder: Path, results: Sequence[Result]) -> Path:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def explained(folder: Path) -> Iterator[None]:
+    """Tell a person what the system means where something cannot be written into `folder`."""
     try:
         yield
     except OSError as error:

@@ -31,14 +31,15 @@ class Case:
 class Item:
     """One question.
 
-    full: how many have all its points; mean: the mean share of its points, from 0 to 1; seconds: the median time that
-    its tests took. discrimination: the correlation of its points with those of all other questions (corrected
-    item-total correlation; Henrysson 1963, Psychometrika 28); None where either is the same for all.
+    full, of: how many have all its points, of how many; mean: the mean share of its points, from 0 to 1; seconds: the
+    median time that its tests took. discrimination: the correlation of its points with those of all other questions
+    (corrected item-total correlation; Henrysson 1963, Psychometrika 28); None where either is the same for all.
     """
 
     name: str
     possible: float
     full: int
+    of: int
     mean: float
     seconds: float
     discrimination: float | None
@@ -74,7 +75,7 @@ class Analysis:
 
     @property
     def possible(self) -> float:
-        return self.results[0].possible
+        return max(result.possible for result in self.results)
 
     @property
     def by_hand(self) -> Mapping[str, float]:
@@ -96,12 +97,13 @@ def analyse(results: Sequence[Result]) -> Analysis:
 def _item(name: str, results: Sequence[Result]) -> Item:
     found = [(result, question) for result in results for question in result.questions if question.name == name]
     scores = [question.score for _, question in found]
-    rest = [result.score - question.score for result, question in found]
+    rest = [round(result.score - question.score, 6) for result, question in found]  # as scores are: no noise
     possible = max(question.possible for _, question in found)
     return Item(
         name,
         possible,
         sum(question.score >= question.possible for _, question in found),
+        len(found),
         statistics.fmean(scores) / possible if possible else 0.0,
         statistics.median(sum(case.seconds for case in question.cases) for _, question in found),
         _correlation(scores, rest),
@@ -156,7 +158,7 @@ def _ratio(evidence: Mapping[str, Any]) -> tuple[float, float, str] | None:
     ratio, limit = data.get("ratio"), data.get("limit")
     if evidence.get("check") != "speed" or not isinstance(ratio, float) or not isinstance(limit, int | float):
         return None
-    return (ratio, float(limit), str(evidence["verdict"])) if ratio > 0 else None
+    return (ratio, float(limit), str(evidence["verdict"])) if ratio > 0 and limit > 0 else None
 
 
 def _why(result: Result) -> tuple[str, ...]:

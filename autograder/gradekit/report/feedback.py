@@ -16,7 +16,7 @@ from typing import Any
 
 from gradekit import picture
 from gradekit.grade.result import CaseResult, QuestionResult, Result
-from gradekit.grade.views import file_names, write_whole
+from gradekit.grade.views import explained, file_names, write_whole
 from gradekit.report.text import shown
 
 __all__ = ["write_feedback"]
@@ -97,7 +97,6 @@ def write_feedback(folder: Path, results: Sequence[Result], *, title: str) -> Pa
     template = environment.get_template("feedback.html.j2")
     style = (resources.files("gradekit.report") / "templates" / "report.css").read_text(encoding="utf-8")
     place = folder / "feedback"
-    place.mkdir(parents=True, exist_ok=True)
     names = file_names(result.submission for result in results)
 
     def write(result: Result) -> None:
@@ -108,7 +107,8 @@ def write_feedback(folder: Path, results: Sequence[Result], *, title: str) -> Pa
         write_whole(place / f"{name}.html", page)
         write_whole(place / f"{name}.md", _markdown(title, result, parts, note))
 
-    with ThreadPoolExecutor(8) as pool:
+    with explained(folder), ThreadPoolExecutor(8) as pool:
+        place.mkdir(parents=True, exist_ok=True)
         for _ in pool.map(write, results):
             pass  # an error in one of them is raised here
     return place
@@ -161,10 +161,10 @@ def _over(evidence: Mapping[str, Any]) -> bool:
     data = evidence.get("data", {})
     if evidence.get("verdict") != "fail" or evidence.get("check") not in _MEASURED:
         return False
+    if data.get("scores") or (evidence["check"] == "memory" and "resident_bytes" in data):
+        return True
     ratio, limit = data.get("ratio"), data.get("limit")
-    return bool(data.get("scores")) or (
-        isinstance(ratio, int | float) and isinstance(limit, int | float) and ratio > limit
-    )
+    return isinstance(ratio, int | float) and isinstance(limit, int | float) and ratio > limit
 
 
 def _kind(case: CaseResult) -> str:
@@ -176,15 +176,28 @@ def _kind(case: CaseResult) -> str:
 
 def _measured(case: CaseResult) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What checks of cost and of training measured, in words and drawn; nothing of a check that measured nothing."""
-    drawn = [evidence for evidence in case.evidence if picture.svg(evidence)]
-    return tuple(_words(evidence) for evidence in drawn), tuple(_anonymous(evidence) for evidence in drawn)
+    found = [evidence for evidence in case.evidence if _is_measured(evidence)]
+    drawn = [evidence for evidence in found if picture.svg(evidence)]
+    return tuple(_words(evidence) for evidence in found), tuple(_anonymous(evidence) for evidence in drawn)
+
+
+def _is_measured(evidence: Mapping[str, Any]) -> bool:
+    """Whether there is something in figures: what is not finite stands there as text."""
+    data = evidence.get("data", {})
+    wanted = data.get("scores", []) if evidence.get("check") == "outcome" else [data.get("ratio"), data.get("limit")]
+    return (
+        evidence.get("check") in _MEASURED and bool(wanted) and all(isinstance(value, int | float) for value in wanted)
+    )
 
 
 def _words(evidence: Mapping[str, Any]) -> str:
     data = evidence["data"]
     if evidence["check"] == "outcome":
-        return f"scores {', '.join(f'{score:.4g}' for score in data['scores'])}"
-    return f"{data['ratio']:.3g} times the reference; the limit is {data['limit']:g}"
+        return f"scores {', '.join(f'{float(score):.4g}' for score in data['scores'])}"
+    ratio, limit = float(data["ratio"]), float(data["limit"])
+    if evidence["check"] == "memory" and ratio <= limit and evidence["verdict"] == "fail":
+        return f"the process grew by {data['resident_bytes'] / 1e6:.3g} MB, which is more than its tensors hold"
+    return f"{ratio:.3g} times the reference; the limit is {limit:g}"
 
 
 def _anonymous(evidence: Mapping[str, Any]) -> str:
@@ -194,8 +207,8 @@ def _anonymous(evidence: Mapping[str, Any]) -> str:
 
 
 def _note(result: Result) -> str:
-    """Of what went wrong with the whole: the author of a submission may know all of it."""
-    return shown(result.note, 600) if result.status != "graded" else ""
+    """Of what went wrong with the whole."""
+    return shown(result.note_for_students, 600) if result.status != "graded" else ""
 
 
 def _markdown(title: str, result: Result, parts: Sequence[_Part], note: str) -> str:
@@ -213,8 +226,11 @@ def _markdown(title: str, result: Result, parts: Sequence[_Part], note: str) -> 
         for line in part.lines:
             mark = "passed" if line.passed else "failed"
             lines.append(f"- **{mark}** {_plain(line.name or 'hidden tests')} ({_points(line.points)})")
-            if line.said:
-                lines += [f"  {_plain(text)}" for text in line.said.splitlines() if text.strip()]
+            if line.said and line.name:
+                fence = "`" * max(3, 1 + max(map(len, re.findall("`+", line.said)), default=0))
+                lines += [f"  {fence}text", *(f"  {text}" for text in line.said.splitlines()), f"  {fence}"]
+            elif line.said:
+                lines.append(f"  {_plain(line.said)}")
             lines += [f"  {_plain(text)}" for text in line.measured]
             if line.advice:
                 lines.append(f"  *Try:* {line.advice}")
@@ -229,4 +245,4 @@ def _points(points: float) -> str:
 
 def _plain(text: str) -> str:
     """Text of a submission in Markdown: what would be markup is escaped."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$])", r"\\\1", shown(text))
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$])", r"\\\1", " ".join(shown(text).split()))

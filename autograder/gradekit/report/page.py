@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gradekit.grade.result import Result
-from gradekit.grade.views import write_whole
+from gradekit.grade.result import QuestionResult, Result
+from gradekit.grade.views import explained, write_whole
 from gradekit.report import draw
 from gradekit.report.analysis import Analysis, analyse
 from gradekit.report.text import shown
@@ -26,8 +26,9 @@ def write_report(folder: Path, results: Sequence[Result], *, title: str, names: 
 
     `names`: whether the lists of who is fastest say who it is. ValueError without results.
     """
-    path = folder / FILE_NAME
-    write_whole(path, _page(analyse(results), title, names))
+    path, text = folder / FILE_NAME, _page(analyse(results), title, names)
+    with explained(folder):
+        write_whole(path, text)
     return path
 
 
@@ -49,11 +50,16 @@ def _page(found: Analysis, title: str, names: bool) -> str:
         complete=sum(result.status == "graded" for result in found.results),
         histogram=draw.histogram(scores, found.possible),
         speed=[(timed, draw.ratios(timed), _fastest(timed.ratios, names)) for timed in found.timed],
+        rows=[[_of(result, item.name) for item in found.items] for result in found.results],
         look={look.submission for look in found.look},
         style=(templates / "report.css").read_text(encoding="utf-8"),
         script=(templates / "report.js").read_text(encoding="utf-8"),
         data=_embedded(found),
     )
+
+
+def _of(result: Result, name: str) -> QuestionResult | None:
+    return next((question for question in result.questions if question.name == name), None)
 
 
 def _fastest(ratios: Sequence[tuple[str, float, str]], names: bool) -> list[tuple[str, float]]:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from gradekit.grade.result import Result
 from gradekit.grade.spreadsheet import cell
-from gradekit.grade.views import write_whole
+from gradekit.grade.views import explained, write_whole
 
 __all__ = ["PLATFORMS", "Known", "Platform", "write_table"]
 
@@ -27,7 +27,7 @@ def write_table(folder: Path, results: Sequence[Result], platform: Platform, *, 
     columns of its own export of scores, by name and SID. Points that a person gives are not in them.
     """
     who = {result.submission: known.get(result.submission, (result.submission, "")) for result in results}
-    possible = f"{results[0].possible:g}" if results else "0"
+    possible = f"{max((result.possible for result in results), default=0.0):g}"
     if platform == "canvas":
         rows = [
             ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", title],
@@ -48,7 +48,8 @@ def write_table(folder: Path, results: Sequence[Result], platform: Platform, *, 
         else:
             rows.append([name, number, score, most, "Graded" if result.status == "graded" else "Ungraded"])
     path = folder / f"{platform}.csv"
-    write_whole(path, "".join(",".join(map(_cell, row)) + "\n" for row in rows))
+    with explained(folder):
+        write_whole(path, "".join(",".join(map(_cell, row)) + "\n" for row in rows))
     return path
 
 
