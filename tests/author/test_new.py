@@ -79,7 +79,7 @@ def test_a_module_of_the_plan_may_have_a_room_though_it_has_no_number(planned: C
 
 @pytest.mark.parametrize(
     "name",
-    (
+    [
         "",
         "_",
         "lecture",
@@ -97,7 +97,7 @@ def test_a_module_of_the_plan_may_have_a_room_though_it_has_no_number(planned: C
         "week99_test/",
         "week99_test.py",
         "../week99_test",
-    ),
+    ],
 )
 def test_what_is_no_name_of_a_week_is_refused(course: Course, name: str) -> None:
     before = everything(course.root.parent)
