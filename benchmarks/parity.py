@@ -130,8 +130,10 @@ def nbgrader(material: Material, root: Path, files: Sequence[str]) -> Iterator[t
         submitted = course / "submitted" / file / material.week / f"{material.week}.ipynb"
         submitted.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(material.notebooks[file], submitted)
-        words = ("autograde", material.week, "--student", file, "--force")
-        throughput.call(throughput.command("nbgrader"), *words, cwd=course, timeout=PATIENCE_S)
+    # of all that lies there those that are not graded yet: one start for all
+    words = (throughput.command("nbgrader"), "autograde", material.week)
+    throughput.call(*words, cwd=course, timeout=PATIENCE_S)
+    for file in files:
         yield file, entered(course, material, file)
 
 
@@ -161,7 +163,7 @@ GRADERS: dict[str, Grader] = {
     "otter grade": otter_grade,
     "nbgrader autograde": nbgrader,
 }
-BATCH = {KIT: 1000, GRADEBOOK: 1000, "otter run": AT_ONCE, "otter grade": 8, "nbgrader autograde": 1}
+BATCH = {KIT: 1000, GRADEBOOK: 1000, "otter run": AT_ONCE, "otter grade": 8, "nbgrader autograde": 8}
 """Submissions of a call, after which what was found is kept."""
 
 
