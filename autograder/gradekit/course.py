@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,14 @@ class Week:
     def notebook_name(self) -> str:
         return f"{self.slug}.ipynb"
 
+    @property
+    def draft(self) -> bool:
+        """Whether its about.toml says that it is being written still: then it is built when it is named, and only then."""
+        try:
+            return tomllib.loads(self.about.read_text(encoding="utf-8"))["week"]["draft"] is True
+        except (OSError, ValueError, KeyError, TypeError):
+            return False  # what is wrong with it is told when it is read in earnest
+
     def relative(self, path: Path) -> str:
         """A path as people write it: from the root of the course."""
         return path.relative_to(self.course.root).as_posix() if path.is_relative_to(self.course.root) else str(path)
@@ -80,14 +89,15 @@ class Course:
             mend="change into a checkout of the course, or name one with --course DIR",
         )
 
-    def weeks(self) -> list[Week]:
-        """Every week that has a notebook, in the order of its name."""
+    def weeks(self, *, drafts: bool = False) -> list[Week]:
+        """Every week that has a notebook, in the order of its name; `drafts` too, if they are asked for."""
         rooms = sorted(p for p in (self.root / "source").iterdir() if p.is_dir())
-        return [Week(self, room.name) for room in rooms if (room / f"{room.name}.py").is_file()]
+        weeks = [Week(self, room.name) for room in rooms if (room / f"{room.name}.py").is_file()]
+        return [week for week in weeks if drafts or not week.draft]
 
     def week(self, name: str) -> Week:
         """One week by its slug, its number ("5", "week05") or the path of its room; UsageProblem if unknown."""
-        known = self.weeks()
+        known = self.weeks(drafts=True)
         wanted = Path(name).name.removesuffix(".py")
         number = wanted.removeprefix("week").lstrip("0")
         for week in known:
@@ -97,7 +107,7 @@ class Course:
         raise UsageProblem(f"no week named {name!r}", where=self.root / "source", mend=f"the weeks are: {names}")
 
     def select(self, names: list[str]) -> list[Week]:
-        """The weeks named, or all of them where none is named."""
+        """The weeks named, or all of them but drafts where none is named."""
         chosen = [self.week(name) for name in names] if names else self.weeks()
         if not chosen:
             raise UsageProblem(

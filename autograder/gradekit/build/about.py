@@ -24,7 +24,7 @@ class WeekFacts(Facts):
     """The table [week].
 
     number: none for a module that belongs to no week; until: the last week, where there are several; hours: at least
-    and at most, none where the plan says nothing.
+    and at most, none where the plan says nothing; draft: whether it is being written still.
     """
 
     number: Number | None = None
@@ -35,6 +35,7 @@ class WeekFacts(Facts):
     levels: tuple[Level, ...] = Field(default=("core",), min_length=1)
     hours: tuple[Hours, Hours] | None = None
     summary: Text
+    draft: bool = False
 
     @model_validator(mode="after")
     def _agree(self) -> WeekFacts:
