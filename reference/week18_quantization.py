@@ -1,12 +1,12 @@
 """Week 18 from scratch: integers in place of floats, in a small language model.
 
-A quantiser is two numbers, scale and zero point: q = round(x / scale) + zero_point, cut to what `bits` bits can hold. From
-there on, in the order of a lesson: which range to give it (calibration), a linear layer that multiplies integers, a
-language model with such layers, training that knows of the rounding (a straight-through gradient), and a small model
-that learns from a large one.
+A quantiser is two numbers, scale and zero point: q = round(x / scale) + zero_point, cut to what `bits` bits can hold.
+From there on, in the order of a lesson: which range to give it (calibration), a linear layer that multiplies integers,
+a language model with such layers, training that knows of the rounding (a straight-through gradient), and the loss by
+which a small model learns from a large one.
 
-The layer is as fast as torch's own because whatever does not depend on x is worked out beforehand. With x = s (q - z) and
-row o of the weights = t_o v_o,
+The layer is nearly as fast as torch's own, because whatever does not depend on x is worked out beforehand. With
+x = s (q - z) and row o of the weights = t_o v_o,
 
     y_o = b_o + s t_o sum_i (q_i - z) v_oi = offset_o + multiplier_o * sum_i q_i v_oi
           with multiplier_o = s t_o and offset_o = b_o - multiplier_o z sum_i v_oi
@@ -95,7 +95,7 @@ def _quantile(ordered: Tensor, share: float) -> Tensor:
 
 
 def mse_range(x: Tensor, round_trip: RoundTrip) -> tuple[Tensor, Tensor]:
-    """The range with the least mean squared error among (f lo, f hi), f = 1.00, 0.99, ..., 0.20; the widest of equals."""
+    """Of (f lo, f hi), f = 1.00, 0.99, ..., 0.20, the range of least mean squared error; of equals the widest."""
     lo, hi = find_range(x)
     factors = [percent / 100 for percent in range(100, 19, -1)]
     errors = torch.stack([(round_trip(x, f * lo, f * hi) - x).square().mean() for f in factors])

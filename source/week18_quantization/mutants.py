@@ -96,7 +96,7 @@ MUTANTS = [
         "zero point not taken off",
         question="q1",
         why="symmetric quantisers have none",
-        fails={"q1": ("the ruler*", "zero is met*", "no value within*", "what every integer*")},
+        fails={"q1": ("the ruler*", "zero is*", "no value*", "a tensor of zeros*", "what every integer*")},
         replace={"(q.to(torch.int32) - zero_point) * scale": "q * scale"},
     ),
     Mutant(
@@ -104,18 +104,14 @@ MUTANTS = [
         question="q1",
         why="broadcasting does it by itself, for the last dimension",
         fails={"q1": ("a symmetric ruler*", "a tensor of zeros*", "exactly the reference's*")},
-        replace={
-            "        shape = [1] * x.ndim\n        shape[axis] = -1\n": "        shape = [1] * x.ndim\n        shape[-1] = -1\n"
-        },
+        replace={"shape = [1] * x.ndim\n        shape[axis]": "shape = [1] * x.ndim\n        shape[-1]"},
     ),
     Mutant(
         "the same when they come back",
         question="q1",
         why="the mistake in one function is copied to the other",
         fails={"q1": ("a symmetric ruler*", "a tensor of zeros*", "what every integer*")},
-        replace={
-            "        shape = [1] * q.ndim\n        shape[axis] = -1\n": "        shape = [1] * q.ndim\n        shape[-1] = -1\n"
-        },
+        replace={"shape = [1] * q.ndim\n        shape[axis]": "shape = [1] * q.ndim\n        shape[-1]"},
     ),
     Mutant(
         "range along the axis, not across it",
@@ -199,11 +195,18 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         "places counted from one",
         question="q2",
         why="n where n - 1 belongs",
-        fails={"q2": ("of 0, 1*", "100 %*", "percentiles agree*", "outliers of both*")},
+        fails={"q2": ("of 0, 1*", "percentiles agree*", "outliers of both*")},
         replace={
             "share * (len(ordered) - 1)": "share * len(ordered)",
             "below = int(place)": "below = min(int(place), len(ordered) - 1)",
         },
+    ),
+    Mutant(
+        "one place too far",
+        question="q2",
+        why="between two places lies a straight line, and behind the last one nothing",
+        fails={"q2": "100 %*"},
+        replace={"above = min(below + 1, len(ordered) - 1)": "above = below + 1"},
     ),
     Mutant(
         "the whole range",
@@ -243,14 +246,14 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         "mean absolute error",
         question="q2",
         why="an error is an error",
-        fails={"q2": ("the error is as small*", "outliers of both*")},
+        fails={"q2": ("no range is worse*", "the error is as small*", "outliers of both*")},
         replace={"(round_trip(x, low, high) - x).square().mean()": "(round_trip(x, low, high) - x).abs().mean()"},
     ),
     Mutant(
         "largest error",
         question="q2",
         why="the worst case is minimised, which is what the whole range does",
-        fails={"q2": ("with outliers*", "no range is worse*", "the error is as small*", "outliers of both*")},
+        fails={"q2": ("the error is as small*", "outliers of both*")},
         replace={"(round_trip(x, low, high) - x).square().mean()": "(round_trip(x, low, high) - x).abs().max()"},
     ),
     Mutant(
@@ -272,7 +275,7 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         "stops half-way",
         question="q2",
         why="less than half of the range seems too little to try",
-        fails={"q2": ("all candidates*", "with outliers*", "the error is*", "outliers of both*")},
+        fails={"q2": ("all candidates*", "the error is*")},
         replace={"range(100, 19, -1)": "range(100, 49, -1)"},
     ),
     Mutant(
@@ -388,15 +391,13 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         question="q3",
         why="one input after the other, as the formula has it",
         fails={"q3": "speed*", "q4": "speed*"},
-        replace={
-            "total = torch._int_mm(q, q_weight.T)": "total = torch.cat([torch._int_mm(row[None], q_weight.T) for row in q])"
-        },
+        replace={"torch._int_mm(q, q_weight.T)": "torch.cat([torch._int_mm(row[None], q_weight.T) for row in q])"},
     ),
     Mutant(
         "in half precision",
         question="q3",
         why="the sums are scaled in float16, which knows nothing above 65,504",
-        fails={"q3": ("the layer agrees*", "what lies out*", "two rows*", "an input*", "speed*")},
+        fails={"q3": ("the layer agrees*", "what lies out*", "speed*")},
         replace={
             "total.to(x.dtype).mul_(multiplier).add_(offset)": "total.half().mul_(multiplier).add_(offset).to(x.dtype)"
         },
@@ -414,9 +415,7 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         question="q4",
         why="what was seen is overwritten: right as long as there is one batch",
         fails={"q4": ("the ranges of two*", "the ranges of every*")},
-        replace={
-            "seen[name].append(inputs[0].detach().flatten().clone())": "seen[name] = [inputs[0].detach().flatten().clone()]"
-        },
+        replace={".append(inputs[0].detach().flatten().clone())": " = [inputs[0].detach().flatten().clone()]"},
     ),
     Mutant(
         "what comes out",
@@ -498,7 +497,7 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         "inputs of four bits",
         question="q4",
         why="the default is overruled: as small as before, and much worse",
-        fails={"q4": ("every layer that is named*", "on unseen text*")},
+        fails={"q4": ("every layer that is named*", *Q4_ALL)},
         replace={"qparams(torch.tensor(lo), torch.tensor(hi))": "qparams(torch.tensor(lo), torch.tensor(hi), 4)"},
     ),
     Mutant(
@@ -580,9 +579,7 @@ class Int8Linear(nn.Module):
         question="q5",
         why="the chain rule through x / scale, but not through the product that follows",
         fails={"q5": ("the gradient goes*", "the gradient agrees*")},
-        replace={
-            "ctx.save_for_backward((q >= qmin) & (q <= qmax))": "ctx.save_for_backward(((q >= qmin) & (q <= qmax)) / scale)"
-        },
+        replace={"((q >= qmin) & (q <= qmax))": "(((q >= qmin) & (q <= qmax)) / scale)"},
     ),
     Mutant(
         "integers come out",
@@ -604,8 +601,10 @@ class Int8Linear(nn.Module):
         why="a learned step size is a good idea, and not asked for",
         fails={"q5": "the gradient agrees*"},
         replace={
-            "return dout * inside, None, None, None": "return dout * inside, dout.sum() * dout.new_ones(ctx.shape), None, None",
-            "        q = torch.round(x / scale) + zero_point\n        ctx.save": "        q = torch.round(x / scale) + zero_point\n        ctx.shape = scale.shape\n        ctx.save",
+            "return dout * inside, None,": "return dout * inside, dout.sum() * torch.ones(ctx.shape),",
+            "q = torch.round(x / scale) + zero_point\n        ctx.save": (
+                "q = torch.round(x / scale) + zero_point\n        ctx.shape = scale.shape\n        ctx.save"
+            ),
         },
     ),
     Mutant(
@@ -639,7 +638,7 @@ class FakeQuantize(torch.autograd.Function):
         fails={"q5": "the fine-tuned*"},
         replace={
             '        parametrize.register_parametrization(layer, "weight", RoundedWeight(bits))\n': "        pass\n",
-            '        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)\n': "        pass\n",
+            '    parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)\n': "    pass\n",
         },
     ),
     Mutant(
@@ -741,18 +740,14 @@ class FakeQuantize(torch.autograd.Function):
         question="q6",
         why="papers differ in what alpha weighs",
         fails={"q6": ("*",)},
-        replace={
-            "alpha * temperature**2 * divergence + (1 - alpha) * nn": "(1 - alpha) * temperature**2 * divergence + alpha * nn"
-        },
+        replace={"alpha * temperature**2": "(1 - alpha) * temperature**2", "+ (1 - alpha) * nn": "+ alpha * nn"},
     ),
     Mutant(
         "the logarithm of a softmax",
         question="q6",
         why="the formula, as it stands: not a number for large logits",
         fails={"q6": ("the value agrees*", "the gradient by*")},
-        replace={
-            "nn.functional.log_softmax(logits / temperature, dim=-1)": "torch.softmax(logits / temperature, dim=-1).log()"
-        },
+        replace={"nn.functional.log_softmax(logits / temperature, dim=-1)": "(logits / temperature).softmax(-1).log()"},
     ),
 ]
 

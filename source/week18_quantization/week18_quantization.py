@@ -241,11 +241,11 @@ points: 1
 """ # END TEST CONFIG
 def test_rows_by_hand(env):
     """a symmetric ruler for each row, by hand"""
-    x = torch.tensor([[31.75, -8.0, 0.0], [0.5, 63.5, -63.5]])
+    x = torch.tensor([[8.0, -31.75, 0.0], [0.5, 63.5, -63.5]])
     q, back, scale, zero_point = check.run(there_and_back, env, x=x, bits=8, symmetric=True, axis=0)
     check.close(scale, torch.tensor([0.25, 0.5]), what="the scales")
     check.close(zero_point, ints(0, 0), what="the zero points")
-    check.close(q, torch.tensor([[127, -32, 0], [1, 127, -127]], dtype=torch.int8), what="the integers")
+    check.close(q, torch.tensor([[32, -127, 0], [1, 127, -127]], dtype=torch.int8), what="the integers")
     check.close(back, x, what="the numbers that come back")
 
 # %%
@@ -291,7 +291,7 @@ def test_zeros(env):
     x = torch.zeros(3, 4)
     for symmetric in (False, True):
         for axis in (None, 0):
-            q, back, scale, _ = check.run(there_and_back, env, x=x, bits=8, symmetric=symmetric, axis=axis)
+            _, back, scale, _ = check.run(there_and_back, env, x=x, bits=8, symmetric=symmetric, axis=axis)
             check.close(back, x, what=f"what comes back, {symmetric=}, {axis=}")
             check.close(scale, torch.ones(() if axis is None else (3,)), what=f"the scale, {symmetric=}, {axis=}")
     x[1] = torch.tensor([1.0, 2.0, -3.0, 0.5])
@@ -550,7 +550,7 @@ def errors(mse_range, x, bits):
         return torch.fake_quantize_per_tensor_affine(x, scale, 0, -qmax - 1, qmax)
 
     lo, hi = mse_range(x, round_trip)
-    return [(round_trip(x, a, b) - x).double().square().mean() for a, b in ((lo, hi), (x.min(), x.max()))]
+    return [(round_trip(x, a, b) - x).double().square().mean().float() for a, b in ((lo, hi), (x.min(), x.max()))]
 
 
 def with_outliers(seed, count, outliers, size):
@@ -621,11 +621,14 @@ def heavy(rng, *shape, freedom=2.5):
 points: 2
 hidden: true
 """ # END TEST CONFIG
+# In float32 a place among thousands of values has no more than three digits behind the point, so those are float64.
 def many_percentiles(rng, device):
-    for shape, percent in (((1000,), 99.0), ((37,), 90.0), ((2,), 50.0), ((20, 30), 99.9), ((5, 6, 7), 10.0), ((3,), 99.0)):
+    wide = torch.float32 if device == "mps" else torch.float64
+    for shape, percent in (((37,), 90.0), ((2,), 50.0), ((3,), 99.0), ((4, 3), 75.0)):
         yield {"x": heavy(rng, *shape).to(device), "percent": percent}
-    yield {"x": heavy(rng, 40, 30).to(device).T[::2], "percent": 98.0}
-    yield {"x": heavy(rng, 200_000).to(device).abs(), "percent": 99.99}
+    for shape, percent in (((1000,), 99.0), ((20, 30), 99.9), ((5, 6, 7), 60.0), ((200_000,), 99.99)):
+        yield {"x": (heavy(rng, *shape) + 1).to(device, wide), "percent": percent}
+    yield {"x": heavy(rng, 40, 30).to(device, wide).T[::2], "percent": 98.0}
 
 
 def test_many_percentiles(env):
@@ -689,7 +692,7 @@ def both_ranges(mse_range, percentile_range, x):
         return torch.fake_quantize_per_tensor_affine(x, step, int(-8 - round(float(low) / step)), -8, 7)
 
     lo, hi = mse_range(x, lossy)
-    return (lossy(x, lo, hi) - x).double().square().mean(), percentile_range(x, 99.0)
+    return (lossy(x, lo, hi) - x).double().square().mean().float(), percentile_range(x.double(), 99.0)
 
 
 def two_sided(rng, device):
@@ -725,7 +728,7 @@ for panel, x, title in zip(panels, (normal, outlying), ("a normal distribution",
         best = min(range(len(lost)), key=lost.__getitem__)
         panel.plot(shares, [value / lost[0] for value in lost], label=f"{bits} bits")
         panel.plot(shares[best], lost[best] / lost[0], "ko", ms=4)
-    panel.set(title=title, xlabel="share of the range that is kept", yscale="log", ylim=(0.02, 30))
+    panel.set(title=title, xlabel="share of the range that is kept", yscale="log", ylim=(0.08, 30))
 panels[0].set_ylabel("error over that of the whole range")
 panels[0].legend()
 plt.show()
@@ -782,7 +785,9 @@ plt.show()
 # - 4, hidden: time for 512 rows, 512 inputs and 512 outputs (2,048 each on a GPU). At most **2.5** times the reference on
 #   a CPU and on a GPU: 2 points. At most **1.5** times: 2 more.
 #
-# For orientation, as multiples of the reference, on a CPU with int8 instructions (AVX-512 VNNI): «Q3».
+# For orientation, as multiples of the reference, on a CPU with int8 instructions (AVX-512 VNNI): in place where it can be
+# 1.05; a new tensor for every step 1.2; the integers multiplied as floats 6.4; as int32 16; the layer of floats that it
+# replaces 6.3; torch's own dynamic quantisation 0.95. On a processor without such instructions all are closer together.
 #
 # <details><summary><code>self and mat2 must have the same dtype</code>, or <code>Expected self dtype to be of type int8</code></summary>
 #
@@ -1021,7 +1026,9 @@ def test_integers_only(env):
 points: 2
 hidden: true
 """ # END TEST CONFIG
-# «Q3C»
+# Times the reference, on a 2-core x86-64 CPU with AVX-512 VNNI (torch 2.15, one thread):
+# this solution 1.05, a new tensor for every step 1.2, integers multiplied as floats 6.4, as int32 16; torch's own dynamic
+# quantisation 0.95, F.linear in float32 6.3.
 # GPU: not measured.
 def timed_layer(rng, device):
     size = 2048 if device == "cuda" else 512
@@ -1112,9 +1119,11 @@ class Int8Linear(nn.Module):
 #   reference's takes, which is a third of the floats.
 # - 4, hidden: quantised with your functions, calibrated on 16 windows of text by `find_range`, the checkpoint needs at most
 #   **0.02** bits a byte more than before, on text that it has not seen. Three runs, each with other text: their mean plus
-#   their standard deviation counts. «Q4DROP»
+#   their standard deviation counts. For orientation: the reference needs 0.006 more.
 # - 4, hidden: the time in which the quantised checkpoint reads 8 windows of 128 bytes. At most **1.5** times that of the
-#   reference's: 2 points. At most **1.15** times: 2 more. The reference's is «Q4SPEED».
+#   reference's: 2 points. At most **1.15** times: 2 more. For orientation: the floats take 1.4 times as
+#   long as the reference, bfloat16 1.0, torch's own dynamic quantisation 0.9. (And of a single window all of them take
+#   the same time: too little of it are products.)
 #
 # <details><summary><code>KeyError: 'model.layers.0…'</code>, or <code>AttributeError: … object has no attribute 'model.layers.0…'</code></summary>
 #
@@ -1225,7 +1234,7 @@ def exchanged(quantize_model, ranges):
         "evaluates": not quantized.training,
         "own kinds": [type(module).__name__ for module in model],
         "inner kinds": [type(module).__name__ for module in model[1]],
-        "own weights": all(torch.equal(a, b) for a, b in zip(before, model.parameters())),
+        "own weights": all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)),
         "own mode": model.training,
     }
 
@@ -1410,7 +1419,8 @@ def not_lost(outputs, inputs):
     return reference.bits_per_byte(model, inputs["tokens"].cpu()) - bits
 
 
-# «Q4DROPC»
+# The reference's own, in 24 runs with 16 other windows to calibrate on and 64 other windows of unseen text each (torch 2.15,
+# CPU): 0.0056 bits more, standard deviation 0.0012, at most 0.0074.
 def test_unseen_text(env):
     """on unseen text the quantised checkpoint needs at most 0.02 bits a byte more"""
     check.outcome(bits_a_byte, env, unseen_text, score=not_lost, at_least=-0.02, seconds=20.0, seeds=3)
@@ -1420,7 +1430,9 @@ def test_unseen_text(env):
 points: 2
 hidden: true
 """ # END TEST CONFIG
-# «Q4SPEEDC»
+# Times the reference, in processor time on a 2-core x86-64 CPU with AVX-512 VNNI (torch 2.15, one thread): this solution
+# 1.0, FP32 1.36, bfloat16 1.01, torch's dynamic quantisation 0.92. Of one window of 128 bytes: FP32 0.98, bfloat16 1.03.
+# GPU: not measured.
 # The model is made in the first call and kept: what is compared is what it takes to run it. It is right if it needs fewer
 # bits a byte than 0.3 more than the floats do; how many it may need, the test before this one says.
 def read(calibrate, quantize_model, config, state, calibration, tokens, enough):
@@ -1530,7 +1542,8 @@ def test_read_top_speed(env):
 # - 4, hidden: the checkpoint, fine-tuned by your `fine_tune` with its default values on 512 windows of 64 bytes and
 #   then rounded to 3 bits, needs at most **0.17** bits a byte more than the floats on text that it has not seen. Three
 #   runs, each with other text and other random numbers: their mean plus their standard deviation counts. A run takes at
-#   most 30 s of one core. For orientation: «Q5».
+#   most 30 s of one core. For orientation: 0.23 without any fine-tuning, 0.28 if the rounding
+#   plays no part in it, 0.12 with the default values above, in 1.5 s.
 #
 # <details><summary><code>function FakeQuantizeBackward returned an incorrect number of gradients (expected 4, got 1)</code></summary>
 #
@@ -1651,11 +1664,11 @@ def tuned(fine_tune, tokens):
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=None,
     ))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fine_tune(model, tokens, 4, steps=2)
+    fine_tune(model, tokens, 3, steps=2)
     after = model.state_dict()
     same = [name for name in before if name in after and torch.equal(before[name], after[name])]
-    distinct = {name: len(after[name].unique()) for name in after if name.endswith("proj.weight")}
-    return list(before), list(after), [name for name in same if "proj" in name], min(distinct.values(), default=0)
+    distinct = [len(row.unique()) for name in after if name.endswith("proj.weight") for row in after[name]]
+    return list(before), list(after), [name for name in same if "proj" in name], max(distinct, default=0)
 
 
 def test_tuned(env):
@@ -1664,8 +1677,8 @@ def test_tuned(env):
     before, after, same, distinct = check.run(tuned, env, tokens=tokens)
     check.close(after, before, what="the names of the state_dict")
     check.close(same, [], what="the weights that have not changed")
-    if distinct < 100:
-        raise check.CheckFailed(f"a weight matrix has {distinct} different values: leave the floats, not what they are rounded to")
+    if distinct < 10:
+        raise check.CheckFailed(f"no row of weights has more than {distinct} different values: leave the floats, not what they round to")
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -1782,7 +1795,10 @@ def survived(bits, inputs):
     return reference.bits_per_byte(model, inputs["unseen"].cpu()) - bits
 
 
-# «Q5C»
+# The reference's own, 14 runs with other text and other random numbers each (torch 2.15, CPU): 0.122 bits more than the
+# floats, standard deviation 0.012, at most 0.144; 1.5 s of processor time a run. Mean + std of three, resampled 20,000
+# times from these: 0.132 on average, 0.154 at most. Without fine-tuning 0.232 (14 runs, 0.216 at least), fine-tuned without
+# rounding 0.28 (4 runs, 0.247 at least).
 def test_rounded_after(env):
     """the fine-tuned checkpoint survives 3 bits a weight"""
     check.outcome(rounded_after, env, to_tune, score=survived, at_least=-0.17, seconds=30.0, seeds=3)
@@ -1880,9 +1896,9 @@ def test_distilled_by_hand(env):
     """two classes and temperature 2, by hand"""
     third = math.log(3.0)
     logits = torch.tensor([[0.0, 0.0], [2 * third, 0.0]], dtype=torch.float64)  # at T = 2: 1/2 1/2, and 3/4 1/4
-    teacher = torch.tensor([[2 * third, 0.0], [0.0, 0.0]], dtype=torch.float64)  # 3/4 1/4, and 1/2 1/2
+    teacher = torch.tensor([[2 * third, 0.0], [-2 * third, 0.0]], dtype=torch.float64)  # 3/4 1/4, and 1/4 3/4
     first = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    second = 0.5 * math.log(2 / 3) + 0.5 * math.log(2)
+    second = 0.25 * math.log(1 / 3) + 0.75 * math.log(3)
     soft = 4 * (first + second) / 2
     hard = (math.log(2) + math.log(10)) / 2  # at T = 1 the second row is 9/10 1/10
     inputs = {"logits": logits, "teacher_logits": teacher, "labels": torch.tensor([0, 1]), "temperature": 2.0}
@@ -2009,9 +2025,9 @@ rows = {}
 for name, (version, size) in versions.items():
     took = []
     for _ in range(15):
-        begin = time.perf_counter()
+        begin = time.thread_time()  # of this thread alone: what else the machine does, does not count
         bits_per_byte(version, test_text[:8])
-        took.append(time.perf_counter() - begin)
+        took.append(time.thread_time() - begin)
     rows[name] = sorted(took)[len(took) // 2] * 1000, size / 1000, bits_per_byte(version, test_text)
 print(f"{'':20} {'ms for 8 x 128':>15} {'kB':>6} {'bits a byte':>12}")
 for name, (ms, size, bits) in rows.items():
@@ -2024,7 +2040,7 @@ for panel, column, title in zip(panels, range(3), ("milliseconds for 8 × 128 by
     panel.barh(list(rows), values, color=["0.6", "0.6", "C0", "C1", "C2"])
     panel.set_title(title, fontsize=10)
     for place, value in enumerate(values):
-        panel.text(value, place, f" {value:.3g}", va="center", fontsize=8)
+        panel.text(value, place, f" {value:.4g}", va="center", fontsize=8)
     panel.set_xlim(0, max(values) * 1.2)
 panels[0].invert_yaxis()
 plt.show()
@@ -2066,7 +2082,32 @@ plt.show()
 # # BEGIN SOLUTION
 
 # %% [markdown]
-# «ANSWER»
+# | | ms for 8 × 128 | kB | bits a byte |
+# | :-- | --: | --: | --: |
+# | FP32 | 10.7 | 985 | 1.671 |
+# | bf16 | 7.9 | 493 | 1.671 |
+# | INT8 | 7.0 | 337 | 1.676 |
+# | 3 bits | 10.0 | 191 | 1.901 |
+# | 3 bits, fine-tuned | 9.4 | 191 | 1.766 |
+#
+# For the server INT8: two thirds of the time for 0.005 bits, a third of one per cent. For the phone the fine-tuned 3 bits if
+# the download is what hurts (191 kB in place of 337, for 0.09 bits), else INT8. For further training bf16 at most: gradients
+# add up in floats, and small steps vanish between the marks of an integer.
+#
+# I timed the fourteen layers with hooks. In FP32 they take 5.4 ms of a call, as integers 2.5; the other 6 ms (attention,
+# norms, embedding, loss) are floats in both. So the layers are twice as fast and the model only 1.5 times. A single window
+# of 128 bytes gains nothing: there the steps in Python take longer than the products.
+#
+# The 3 bits gain bytes and no time: the layer sees rounded floats and multiplies floats. For time to be gained, something
+# would have to unpack 3-bit numbers inside the product, which pays where reading the weights is what takes long.
+#
+# Calibration goes wrong where what comes is larger than what was seen: it is cut off. I calibrated on digits alone, and lost
+# 0.010 bits instead of 0.006: this model hardly minds, since its norms keep the inputs in check. I would count in service
+# what share of the inputs is cut off.
+#
+# That INT8 costs 0.005 bits comes from one calibration. With three others I got 0.003 to 0.007: it is small for certain, its
+# second digit is chance. The times are medians of 15 calls in one process; 7.0 against 7.9 ms could turn over on a processor
+# that has instructions for bfloat16 and none for int8, and I would measure there before I shipped.
 
 # %% [raw]
 # # END SOLUTION

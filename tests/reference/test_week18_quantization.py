@@ -61,12 +61,13 @@ def test_integers_are_torchs_along_any_axis(axis: int) -> None:
     x = normal(4, 6, 5) * 10
     scale, zero_point = reference.qparams(*reference.find_range(x, axis))
     got = reference.quantize(x, scale, zero_point, axis=axis)
-    want = torch.quantize_per_channel(x, scale.double(), zero_point.long(), axis % 3, torch.qint8)
+    want = torch.fake_quantize_per_channel_affine(x, scale, zero_point, axis % 3, -128, 127)
     assert got.dtype == torch.int8
-    assert (got.int() - want.int_repr().int()).abs().max() <= 1
-    assert (got != want.int_repr()).float().mean() < 0.02
-    back = reference.dequantize(want.int_repr(), scale, zero_point, axis)
-    torch.testing.assert_close(back, want.dequantize())
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    steps = (reference.dequantize(got, scale, zero_point, axis) - want) / scale.view(shape)
+    assert steps.abs().max() < 1.001  # torch multiplies by 1 / scale: a value on an edge may differ
+    assert (steps.abs() > 0.5).float().mean() < 0.02
 
 
 def test_halves_go_to_the_even_neighbour_before_the_zero_point_is_added() -> None:
@@ -137,20 +138,15 @@ def test_the_layer_is_the_float_layer_on_what_the_integers_stand_for(
     assert (q_weight.double() * row_scale - weight).abs().max() <= 0.51 * row_scale.max()
 
 
-def test_the_layer_is_near_torchs_dynamic_one() -> None:
+def test_eight_bits_lose_little() -> None:
     x, linear = normal(64, 256), nn.Linear(256, 96)
     scale, zero_point = reference.qparams(*reference.find_range(x))
     layer = reference.Int8Linear(linear, float(scale), int(zero_point))
-    theirs = torch.ao.nn.quantized.dynamic.Linear.from_float(_observed(linear))
     want = linear(x).detach()
-    ours = (layer(x) - want).square().mean()
-    assert ours <= 1.1 * (theirs(x) - want).square().mean()
-    assert ours <= 1e-4 * want.square().mean()
-
-
-def _observed(linear: nn.Linear) -> nn.Linear:
-    linear.qconfig = torch.ao.quantization.per_channel_dynamic_qconfig
-    return linear
+    # steps of s and t give errors of s^2 / 12 and t^2 / 12 in every factor, which add up independently
+    row_scale = linear.weight.detach().abs().amax(1) / 127
+    expected = (scale**2 * linear.weight.detach().square().sum(1) + row_scale**2 * x.square().sum(1, True)) / 12
+    assert 0.8 < (layer(x) - want).square().mean() / expected.mean() < 1.25
 
 
 def test_rows_of_zeros_and_no_bias() -> None:
@@ -168,7 +164,10 @@ def test_rows_of_zeros_and_no_bias() -> None:
 
 
 def test_calibration_sees_what_flows_into_every_layer() -> None:
-    model, batches = small_llama(), [torch.arange(12).view(2, 6), torch.arange(20, 30).view(1, 10)]
+    model, batches = (
+        small_llama().requires_grad_(False),
+        [torch.arange(12).view(2, 6), torch.arange(20, 30).view(1, 10)],
+    )
     ranges = reference.calibrate(model, batches)
     assert len(ranges) == 14
     assert not any("lm_head" in name for name in ranges)
@@ -233,7 +232,7 @@ def test_fine_tuning_wins_back_what_rounding_lost(checkpoint: LlamaForCausalLM) 
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(**config))
     model.load_state_dict(state, strict=False)
-    reference.fine_tune(model, windows("train", 64)[:512], bits=3, steps=40)
+    reference.fine_tune(model, windows("train", 64)[::9], bits=3)  # from all documents
     assert list(model.state_dict()) == list(checkpoint.state_dict())
 
     def rounded(model: nn.Module) -> float:
@@ -243,7 +242,7 @@ def test_fine_tuning_wins_back_what_rounding_lost(checkpoint: LlamaForCausalLM) 
             layer.weight.data = reference.RoundedWeight(3)(layer.weight.data)
         return reference.bits_per_byte(copied, windows("test")[:64])
 
-    assert rounded(model) < rounded(checkpoint) - 0.1
+    assert rounded(model) < rounded(checkpoint) - 0.05
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])

@@ -24,7 +24,7 @@ def errors(mse_range, x, bits):
         return torch.fake_quantize_per_tensor_affine(x, scale, 0, -qmax - 1, qmax)
 
     lo, hi = mse_range(x, round_trip)
-    return [(round_trip(x, a, b) - x).double().square().mean() for a, b in ((lo, hi), (x.min(), x.max()))]
+    return [(round_trip(x, a, b) - x).double().square().mean().float() for a, b in ((lo, hi), (x.min(), x.max()))]
 
 
 def with_outliers(seed, count, outliers, size):

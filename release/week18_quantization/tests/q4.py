@@ -44,7 +44,7 @@ def exchanged(quantize_model, ranges):
         "evaluates": not quantized.training,
         "own kinds": [type(module).__name__ for module in model],
         "inner kinds": [type(module).__name__ for module in model[1]],
-        "own weights": all(torch.equal(a, b) for a, b in zip(before, model.parameters())),
+        "own weights": all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)),
         "own mode": model.training,
     }
 

@@ -44,11 +44,11 @@ def tuned(fine_tune, tokens):
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=None,
     ))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fine_tune(model, tokens, 4, steps=2)
+    fine_tune(model, tokens, 3, steps=2)
     after = model.state_dict()
     same = [name for name in before if name in after and torch.equal(before[name], after[name])]
-    distinct = {name: len(after[name].unique()) for name in after if name.endswith("proj.weight")}
-    return list(before), list(after), [name for name in same if "proj" in name], min(distinct.values(), default=0)
+    distinct = [len(row.unique()) for name in after if name.endswith("proj.weight") for row in after[name]]
+    return list(before), list(after), [name for name in same if "proj" in name], max(distinct, default=0)
 
 
 @test_case(name='fine_tune leaves the same names behind, with other weights, which are not rounded', points=1, hidden=False)
@@ -58,5 +58,5 @@ def test_tuned(env):
     before, after, same, distinct = check.run(tuned, env, tokens=tokens)
     check.close(after, before, what="the names of the state_dict")
     check.close(same, [], what="the weights that have not changed")
-    if distinct < 100:
-        raise check.CheckFailed(f"a weight matrix has {distinct} different values: leave the floats, not what they are rounded to")
+    if distinct < 10:
+        raise check.CheckFailed(f"no row of weights has more than {distinct} different values: leave the floats, not what they round to")

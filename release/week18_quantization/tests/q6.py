@@ -23,9 +23,9 @@ def test_distilled_by_hand(env):
     """two classes and temperature 2, by hand"""
     third = math.log(3.0)
     logits = torch.tensor([[0.0, 0.0], [2 * third, 0.0]], dtype=torch.float64)  # at T = 2: 1/2 1/2, and 3/4 1/4
-    teacher = torch.tensor([[2 * third, 0.0], [0.0, 0.0]], dtype=torch.float64)  # 3/4 1/4, and 1/2 1/2
+    teacher = torch.tensor([[2 * third, 0.0], [-2 * third, 0.0]], dtype=torch.float64)  # 3/4 1/4, and 1/4 3/4
     first = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    second = 0.5 * math.log(2 / 3) + 0.5 * math.log(2)
+    second = 0.25 * math.log(1 / 3) + 0.75 * math.log(3)
     soft = 4 * (first + second) / 2
     hard = (math.log(2) + math.log(10)) / 2  # at T = 1 the second row is 9/10 1/10
     inputs = {"logits": logits, "teacher_logits": teacher, "labels": torch.tensor([0, 1]), "temperature": 2.0}
