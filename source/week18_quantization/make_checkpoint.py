@@ -2,7 +2,7 @@
 
     .venv/bin/python source/week18_quantization/make_checkpoint.py
 
-It trains on the training part of `gradekit.data.prose` for about four minutes of one core. The figures that the
+It trains on the training part of `gradekit.data.prose` for about two minutes of one core. The figures that the
 notebook states were measured with the file that is committed; another Python brings another text, and a new file other
 figures. From one text, one version of torch and one kind of processor the file comes out the same, byte for byte.
 """

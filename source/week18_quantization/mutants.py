@@ -485,6 +485,13 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         replace={"setattr(quantized.get_submodule(parent), child, layer)": "setattr(quantized, child, layer)"},
     ),
     Mutant(
+        "a name with dots",
+        question="q4",
+        why="setattr takes any name, and the model runs: with the layers that it had",
+        fails={"q4": ("every layer that is named*", "the quantised checkpoint takes*", *Q4_ALL)},
+        replace={"setattr(quantized.get_submodule(parent), child, layer)": "setattr(quantized, name, layer)"},
+    ),
+    Mutant(
         "symmetric inputs",
         question="q4",
         why="the other kind of quantiser",

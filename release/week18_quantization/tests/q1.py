@@ -42,9 +42,9 @@ def test_affine_by_hand(env):
     check.close(zero_point, torch.tensor(-4, dtype=torch.int32), what="the zero point")
     x = torch.tensor([-1.0, 0.0, 0.3, 0.375, 0.625, 2.75, 5.0, -40.0])
     q = check.run(as_integers, env, x=x, scale=scale, zero_point=zero_point, bits=4, axis=None)
-    check.close(q, ints(-8, -4, -3, -2, -2, 7, 7, -8, dtype=torch.int8), what="the integers")
+    check.close(q, ints(-8, -4, -3, -2, -2, 7, 7, -8, dtype=torch.int8), what="what quantize gives")
     back = check.run(as_numbers, env, q=q, scale=scale, zero_point=zero_point, axis=None)
-    check.close(back, torch.tensor([-1.0, 0.0, 0.25, 0.5, 0.5, 2.75, 2.75, -1.0]), what="the numbers that come back")
+    check.close(back, torch.tensor([-1.0, 0.0, 0.25, 0.5, 0.5, 2.75, 2.75, -1.0]), what="what dequantize gives")
 
 
 @test_case(name='a symmetric ruler for each row, by hand', points=1, hidden=False)
@@ -52,10 +52,10 @@ def test_rows_by_hand(env):
     """a symmetric ruler for each row, by hand"""
     x = torch.tensor([[8.0, -31.75, 0.0], [0.5, 63.5, -63.5]])
     q, back, scale, zero_point = check.run(there_and_back, env, x=x, bits=8, symmetric=True, axis=0)
-    check.close(scale, torch.tensor([0.25, 0.5]), what="the scales")
-    check.close(zero_point, ints(0, 0), what="the zero points")
-    check.close(q, torch.tensor([[32, -127, 0], [1, 127, -127]], dtype=torch.int8), what="the integers")
-    check.close(back, x, what="the numbers that come back")
+    check.close(scale, torch.tensor([0.25, 0.5]), what="the tensor of scales")
+    check.close(zero_point, ints(0, 0), what="the tensor of zero points")
+    check.close(q, torch.tensor([[32, -127, 0], [1, 127, -127]], dtype=torch.int8), what="what quantize gives")
+    check.close(back, x, what="what dequantize gives")
 
 
 @test_case(name='zero is met exactly, wherever the range lies', points=1, hidden=False)

@@ -38,6 +38,7 @@ def exchanged(quantize_model, ranges):
     with torch.no_grad():
         y = quantized(x)
     return {
+        "children": [name for name, _ in quantized.named_children()],
         "kinds": {name: type(module).__name__ for name, module in quantized.named_modules() if not list(module.children())},
         "ranges": {name: (m.scale, m.zero_point) for name, m in quantized.named_modules() if hasattr(m, "zero_point")},
         "shape": tuple(y.shape),
@@ -53,7 +54,8 @@ def exchanged(quantize_model, ranges):
 def test_exchanged(env):
     """every layer that is named is exchanged, nested ones too, for the parameters of its range, and no other is"""
     found = check.run(exchanged, env, ranges={"0": (-1.0, 1.55), "1.0": (0.5, 5.1)})
-    check.close(found["kinds"], {"0": "Int8Linear", "1.0": "Int8Linear", "1.1": "ReLU", "2": "Linear", "3": "Dropout"}, what="the layers")
+    check.close(found["children"], ["0", "1", "2", "3"], what="the list of children")
+    check.close(found["kinds"], {"0": "Int8Linear", "1.0": "Int8Linear", "1.1": "ReLU", "2": "Linear", "3": "Dropout"}, what="the dict of layers")
     check.close({name: zero for name, (_, zero) in found["ranges"].items()}, {"0": -28, "1.0": -128}, what="the zero points")
     scales = torch.tensor([scale for scale, _ in found["ranges"].values()])
     check.close(scales, torch.tensor([0.01, 0.02]), what="the scales")
