@@ -229,7 +229,6 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         why="what was cut off is thought of as gone: the narrowest range always wins",
         fails={
             "q2": (
-                "with outliers*",
                 "no range is worse*",
                 "the error is as small*",
                 "all candidates*",
@@ -253,7 +252,7 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         "largest error",
         question="q2",
         why="the worst case is minimised, which is what the whole range does",
-        fails={"q2": ("the error is as small*", "outliers of both*")},
+        fails={"q2": ("with outliers*", "the error is as small*", "outliers of both*")},
         replace={"(round_trip(x, low, high) - x).square().mean()": "(round_trip(x, low, high) - x).abs().max()"},
     ),
     Mutant(
@@ -448,6 +447,13 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         why="the model is in eval mode anyway, when one tries it",
         fails={"q4": ("the ranges of every*",)},
         replace={"        model.eval()\n        with torch.no_grad():": "        with torch.no_grad():"},
+    ),
+    Mutant(
+        "what was seen is not copied",
+        question="q4",
+        why="detach() is taken for a copy: a model that works in place writes over it",
+        fails={"q4": "no hook*"},
+        replace={".flatten().clone()": ".flatten()"},
     ),
     Mutant(
         "the mode is not put back",
@@ -936,4 +942,35 @@ def distillation_loss(logits, teacher_logits, labels, temperature, alpha):
 ]
 
 # Of what `gradekit verify` makes of the solution by itself.
-EQUIVALENT = []
+EQUIVALENT = [
+    Equivalent(
+        "q1",
+        why="zero lies within the range, so the zero point is never out of its own",
+        replace={"(qmin - torch.round(lo / scale)).clamp(qmin, qmax)": "qmin - torch.round(lo / scale)"},
+    ),
+    Equivalent("q1", why="the larger of the two", replace={"(-lo, hi)": "(hi, -lo)"}),
+    Equivalent(
+        "q2", why="the smaller of the two", replace={"(below + 1, len(ordered) - 1)": "(len(ordered) - 1, below + 1)"}
+    ),
+    Equivalent("q2", why="a square", replace={"(round_trip(x, low, high) - x)": "(x - round_trip(x, low, high))"}),
+    Equivalent("q4", why="a tensor of one number is as good as the number", replace={"scale.item(), ": "scale, "}),
+    Equivalent("q4", why="under no_grad there is no graph", replace={".detach().flatten()": ".flatten()"}),
+    Equivalent("q4", why="a linear layer has one input", replace={"inputs[0]": "inputs[-1]"}),
+    Equivalent(
+        "q5",
+        why="how it is trained is free, as long as the model survives: all of these do",
+        replace={
+            " and name != 'lm_head'": "",
+            "model.train()": "pass",
+            "range(steps)": "range(steps - 1)",
+            "(1 - step / steps)": "(step / steps)",
+        },
+    ),
+    Equivalent("q5", why="each step sets the learning rate itself", replace={"parameters(), lr=lr": "parameters()"}),
+    Equivalent("q5", why="on a CPU everything is there already", replace={".to(tokens.device)": ""}),
+    Equivalent(
+        "q6",
+        why="the last of two dimensions, which log_softmax takes by itself",
+        replace={", dim=-1": ("", ", dim=1"), "(dim=-1)": "(dim=1)"},
+    ),
+]

@@ -1,6 +1,7 @@
 """The reference of week 18 against torch's own quantisers, quantised layers and losses, which it does not use."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,6 +12,15 @@ from transformers.models.llama.modeling_llama import LlamaConfig, LlamaForCausal
 
 from gradekit.data import prose
 from reference import week18_quantization as reference
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for one another on busy cores take many times as long as one alone."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
