@@ -45,7 +45,10 @@ def test_nothing_imports_the_reference() -> None:
         assert "from reference" not in text
 
 
-@pytest.mark.parametrize("module", ["gradekit.check", "gradekit.device", "gradekit.data", "reference.week05_conv"])
+@pytest.mark.parametrize(
+    "module",
+    ["gradekit.check", "gradekit.device", "gradekit.data", "reference.week05_conv", "reference.week18_quantization"],
+)
 def test_what_runs_on_a_bare_gpu_machine_imports_without_otter_and_jupyter(module: str) -> None:
     heavy = [
         "otter",

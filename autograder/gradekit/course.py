@@ -57,7 +57,7 @@ class Week:
 
     @property
     def draft(self) -> bool:
-        """Whether its about.toml says that it is being written still: then it is built when it is named, and only then."""
+        """Whether its about.toml says that it is being written still: it is built when it is named, and only then."""
         try:
             return tomllib.loads(self.about.read_text(encoding="utf-8"))["week"]["draft"] is True
         except (OSError, ValueError, KeyError, TypeError):

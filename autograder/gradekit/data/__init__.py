@@ -1,5 +1,6 @@
 """Data sets that need no download."""
 
 from gradekit.data.digits import Digits, digits
+from gradekit.data.prose import Prose, Question, prose
 
-__all__ = ["Digits", "digits"]
+__all__ = ["Digits", "Prose", "Question", "digits", "prose"]
