@@ -1,6 +1,6 @@
 """Wrong and right answers to week 14, and what must happen to each."""
 
-from gradekit.verify import Alternate, Equivalent, Mutant
+from gradekit.verify import Alternate, Mutant
 
 HAND = ("the text of the figure*",)
 TIES = ("of equally frequent*",)
@@ -188,16 +188,7 @@ def train_bpe(text, vocab_size, special_tokens=[]):
         "the first pair from the left",
         question="q2",
         why="merges whatever can be merged, in the order of the text",
-        fails={
-            "q2": (
-                "a few words*",
-                "prose, random letters and*",
-                "special tokens may*",
-                "where a stream*",
-                "all of*",
-                *SPEED,
-            )
-        },
+        fails={"q2": ("a few words*", "prose, random letters and*", "special tokens may*", "memory*", *SPEED)},
         replace={
             "first = min((self.id_of[pair] for pair in zip(ids, ids[1:]) if pair in self.id_of), default=None)": (
                 "first = next((self.id_of[pair] for pair in zip(ids, ids[1:]) if pair in self.id_of), None)"
@@ -208,24 +199,17 @@ def train_bpe(text, vocab_size, special_tokens=[]):
         "the longest token that fits",
         question="q2",
         why="greedy matching against the vocabulary, as WordPiece does it",
-        fails={
-            "q2": (
-                "a few words*",
-                "prose, random letters and*",
-                "special tokens may*",
-                "where a stream*",
-                "all of*",
-                *SPEED,
-            )
-        },
+        fails={"q2": ("prose, random letters and*", "memory*", *SPEED)},
         define="""
 def _longest_first(self, piece):
     if piece in self.special:
         return [self.special[piece]]
-    known = {token: i for i, token in reversed(list(enumerate(self.bytes_of[: 256 + len(self.id_of)])))}
-    data, ids = piece.encode("utf-8", "surrogatepass"), []
+    if "known" not in vars(self):
+        self.known = {token: i for i, token in reversed(list(enumerate(self.bytes_of[: 256 + len(self.id_of)])))}
+        self.longest = max(map(len, self.known))
+    known, data, ids = self.known, piece.encode("utf-8", "surrogatepass"), []
     while data:
-        size = next(n for n in range(len(data), 0, -1) if data[:n] in known)
+        size = next(n for n in range(min(len(data), self.longest), 0, -1) if data[:n] in known)
         ids.append(known[data[:size]])
         data = data[size:]
     return ids
@@ -254,27 +238,27 @@ Tokenizer.ids_of = _longest_first
         why="all pairs are looked through for every single merge: no matter for words, n² for long pieces",
         fails={"q2": "for a piece of more letters*"},
         replace={
-            "if merged and self.id_of.get((merged[-1], i)) == first:": (
-                "if merged and first not in merged and self.id_of.get((merged[-1], i)) == first:"
+            "                    merged[-1] = first\n": (
+                "                    merged[-1] = first\n                    first = -1\n"
             )
         },
     ),
     Mutant(
-        "special tokens are text",
+        "special tokens are text, in encode",
         question="q2",
         why="they are put into the vocabulary, and encode does not look for them",
         fails={"q2": ("a special token is one id*", "special tokens may*", "where a stream*")},
         replace={"if not self.special:": "if True:"},
     ),
     Mutant(
-        "the shorter of two special tokens",
+        "the shorter of two special tokens, in encode",
         question="q2",
         why="alternatives of a pattern are tried in order, not by length",
         fails={"q2": ("a special token is one id*", "special tokens may*", "where a stream*")},
         replace={"key=len, reverse=True": "key=len"},
     ),
     Mutant(
-        "special tokens as patterns",
+        "special tokens as patterns, in encode",
         question="q2",
         why="'|'.join without re.escape",
         fails={"q2": ("a special token is one id*", "special tokens may*", "where a stream*", "memory*", *SPEED)},
@@ -307,7 +291,7 @@ Tokenizer.ids_of = _longest_first
         "decoded token by token",
         question="q2",
         why="a token may end in the middle of a character",
-        fails={"q2": ("a text comes back*", "all of Unicode*", "special tokens may*")},
+        fails={"q2": ("a text comes back*", "all of Unicode*")},
         replace={
             'data = b"".join(self.bytes_of[i] for i in ids)': (
                 'return "".join(self.bytes_of[i].decode("utf-8", "replace") for i in ids)'
@@ -318,7 +302,7 @@ Tokenizer.ids_of = _longest_first
         "every chunk for itself",
         question="q2",
         why="encode, chunk by chunk",
-        fails={"q2": "where a stream*"},
+        fails={"q2": ("where a stream*", "memory*")},
         define="""
 def _chunk_by_chunk(self, chunks):
     for chunk in chunks:
@@ -338,7 +322,7 @@ Tokenizer.encode_stream = _chunk_by_chunk
     Mutant(
         "white space ends where it ends",
         question="q2",
-        why="a piece is thought to be complete as soon as something follows it; for white space that is one sign too early",
+        why="a piece is thought complete as soon as something follows it; for white space that is one sign early",
         fails={"q2": "where a stream*"},
         replace={"if end + len(piece) + ahead > len(held):": "if end + len(piece) + ahead - 1 > len(held):"},
     ),
@@ -496,7 +480,7 @@ def skipgram_gradients(dout, w_in, w_out, centres, contexts, negatives):
         "inputs changed",
         question="q3",
         why="the learning step is taken on the way",
-        fails={"q3": "the gradients agree*"},
+        fails={"q3": ("a small step*", "the gradients agree*")},
         replace={"return dw_in, dw_out": "w_in -= 0.1 * dw_in\n    return dw_in, dw_out"},
     ),
     # -- q4 --------------------------------------------------------------------------------------------------------
@@ -505,9 +489,7 @@ def skipgram_gradients(dout, w_in, w_out, centres, contexts, negatives):
         question="q4",
         why="only the words after the centre",
         fails={"q4": ("four words*", "texts and windows*")},
-        replace={
-            "steps = torch.cat([torch.arange(-window, 0), torch.arange(1, window + 1)])": "steps = torch.arange(1, window + 1)"
-        },
+        replace={"torch.cat([torch.arange(-window, 0), torch.arange(1, window + 1)])": "torch.arange(1, window + 1)"},
     ),
     Mutant(
         "the centre is its own context",
@@ -531,7 +513,7 @@ def skipgram_gradients(dout, w_in, w_out, centres, contexts, negatives):
         "pairs of places",
         question="q4",
         why="the indices are returned, not what stands there",
-        fails={"q4": ("four words*", "texts and windows*")},
+        fails={"q4": ("four words*", "every word that*", "texts and windows*", "related words*")},
         replace={"return ids[centres], ids[others[inside]]": "return centres, others[inside]"},
     ),
     Mutant(
@@ -856,7 +838,7 @@ def embed(documents):
         question="q5",
         why="no vectors at all: the formula of search engines, and a list of common words",
         define="""
-COMMON_WORDS = set("how do i a an the of and or to in is it that what which can are be does by with on my for as was".split())
+COMMON_WORDS = set("how do i a an the of and or to in is it that what which can are be does by with my as was".split())
 
 
 def recall_at_k(rankings, relevant, k):
