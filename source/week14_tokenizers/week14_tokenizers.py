@@ -143,8 +143,9 @@ print(corpus.documents["pass"])
 # - 5, hidden: time for a vocabulary of 700 on 12,000 characters of prose. At most **25** times the reference: 3
 #   points. At most **6.0** times: 2 more.
 #
-# For orientation, as multiples of the reference's time: a heap, and pieces that are counted again as a whole RATIO_HEAP;
-# `max` over all pairs for every merge RATIO_MAX; counting all different pieces anew RATIO_RECOUNT.
+# For orientation, as multiples of the reference's time: a heap, and only the neighbours of a merge counted again 1.2; a
+# heap, and changed pieces counted again as a whole 3.0; the largest count looked for among all pairs 10; all different
+# pieces counted anew 45.
 #
 # <details><summary><code>the output has 3 items: expected 4</code>, or a few more or fewer merges</summary>
 #
@@ -459,10 +460,10 @@ print("last: ", *(repr(token.decode(errors="replace")) for token in tokens[-20:]
 # - 1, hidden: memory. While a stream of 40 chunks goes through, at most 4 times what the reference holds.
 # - 2, hidden: a single piece of 200 to 1,600 letters: the time grows at most as length to the power of **1.5**.
 # - 4, hidden: time to encode 30,000 characters of prose, with a new `Tokenizer`. At most **6.0** times the reference:
-#   3 points. At most **3.0** times: 1 more.
+#   3 points. At most **2.2** times: 1 more.
 #
-# For orientation, as multiples of the reference's time: every different piece merged once RATIO_CACHED, every piece merged
-# anew RATIO_UNCACHED, all merges tried in turn on every piece RATIO_ALL.
+# For orientation, as multiples of the reference's time: every different piece merged once 1.1 to 1.6, every piece merged
+# anew 3.1, all merges tried in turn on every piece 24.
 #
 # <details><summary><code>the output is wrong at index …: got 119, expected 257</code></summary>
 #
@@ -794,7 +795,7 @@ def test_streams(env):
 points: 1
 hidden: true
 """ # END TEST CONFIG
-# Peaks of Python's heap: the reference RATIO_MEMORY.
+# Peaks of Python's heap, as multiples of the reference's 0.19 MB: this solution 0.8, chunks joined first 16, ids kept 43.
 def summed_stream(Tokenizer, merges, special_tokens, chunk, times):
     total = 0
     for number, i in enumerate(Tokenizer(merges, special_tokens).encode_stream(chunk for _ in range(times))):
@@ -841,7 +842,7 @@ def test_long_pieces(env):
 points: 3
 hidden: true
 """ # END TEST CONFIG
-TIMED_MERGES = reference.train_bpe(data.prose(full=False).text(), 1000)
+TIMED_MERGES = reference.train_bpe(data.prose(full=False).text(), 700)
 
 
 def timed_encoding(rng, device):
@@ -858,8 +859,8 @@ points: 1
 hidden: true
 """ # END TEST CONFIG
 def test_encoding_top_speed(env):
-    """speed: at most 3 times the reference's time"""
-    check.speed(encoded_tensor, env, reference, timed_encoding, at_most=3.0)
+    """speed: at most 2.2 times the reference's time"""
+    check.speed(encoded_tensor, env, reference, timed_encoding, at_most=2.2)
 
 # %% [raw]
 # # END TESTS
@@ -870,9 +871,12 @@ def test_encoding_top_speed(env):
 # %% [markdown]
 # ## What does a larger vocabulary buy?
 #
-# Train on the training documents, encode the test documents. On the left: every id stands for more bytes, and each
-# doubling of the vocabulary buys less than the one before, on documents that it was not trained on in particular. On the
-# right: what it costs in other scripts, of which this corpus has none.
+# Train on the training documents, encode the test documents. On the left: at this size every doubling of the vocabulary
+# adds about 0.7 bytes to what an id stands for, in documents that it was not trained on as well (those have fewer
+# tables). On the right: what it costs in other scripts, of which this corpus has none. A sentence in Japanese takes ten
+# times as many ids for each character as one in English, and a model that is paid and limited by ids notices.
+#
+# ![Bytes per id by size of the vocabulary, and ids per character in five languages](figures/compression.png)
 
 # %% tags=["show"]
 train_text, test_text = corpus.text(corpus.train), corpus.text(corpus.test)
@@ -895,7 +899,8 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrain
 left.plot(sizes, [bytes_per_id(train_text, size) for size in sizes], "o-", color="#9aa5b1", label="documents trained on")
 left.plot(sizes, [bytes_per_id(test_text, size) for size in sizes], "o-", color="#d1495b", label="other documents")
 left.set(xscale="log", xlabel="size of the vocabulary", ylabel="bytes per id", ylim=(0, None))
-left.set_xticks([256, 512, 1024, 2048, 4096], labels=["256", "512", "1,024", "2,048", "4,096"], minor=False)
+left.set_xticks([256, 512, 1024, 2048, 4096], labels=["256", "512", "1,024", "2,048", "4,096"])
+left.xaxis.minorticks_off()
 left.legend(frameon=False)
 tokenizer = Tokenizer(merges)
 counts = {name: len(tokenizer.encode(text)) / len(text) for name, text in sentences.items()}
@@ -952,8 +957,8 @@ plt.show()
 #   GPU). At most **6.0** times the reference: 2 points. At most **3.0** times: 1 more.
 #
 # All hidden points of the gradients need an answer without autograd. For orientation, as multiples of the reference's
-# time on a CPU: with `einsum` RATIO_EINSUM, one negative after the other RATIO_NEGATIVES, one example after the other
-# RATIO_LOOP, autograd RATIO_AUTOGRAD.
+# time on a CPU: with `einsum` or batched products 1.4, a loop over the $k$ negatives 1.1, a loop over the batch 80;
+# autograd 2.9.
 #
 # <details><summary><code>the gradient with respect to w_in is wrong at index …</code>, and only for some rows</summary>
 #
@@ -1230,6 +1235,10 @@ def test_gradient_top_speed(env):
 # the cosine) than b is. The share, averaged over all pairs in both directions, is the score: 0.5 for vectors drawn by
 # lot.
 #
+# ![Thirty words on a map of their vectors: numbers, containers, statements, classes and scopes lie together](figures/words.png)
+#
+# *The map that the solution draws (its cell stands below the question). Nobody told it what a number or a scope is.*
+#
 # | | score |
 # | --- | --- |
 # | vectors drawn by lot | 0.51 |
@@ -1244,7 +1253,7 @@ def test_gradient_top_speed(env):
 # - 1, hidden: `noise_distribution` for many counts.
 # - 6, hidden: `embed` on the documents of our corpus. Three runs, each with the documents in another order, another
 #   eight of them left out, and other random numbers: the mean of the three scores minus their standard deviation is at
-#   least **0.90**, and each run takes at most **20 s**. The network above takes SECONDS_EMBED s on one core.
+#   least **0.90**, and each run takes at most **20 s**. The network above takes 1.3 s on one core.
 #
 # <details><summary>The score is near 0.5</summary>
 #
@@ -1552,11 +1561,11 @@ for word in ("lower", "except", "integer", "debugger"):
 #
 # | step | recall@5 | MRR |
 # | --- | --- | --- |
-# | the number of words that question and document share | 0.41 | 0.33 |
-# | the cosine of word counts | 0.58 | 0.41 |
+# | the number of words that question and document share | 0.41 | 0.31 |
+# | the cosine of word counts | 0.58 | 0.40 |
 # | weights: $\log(1+n)$ for a count of $n$, times $\log(N/N_w)$ for a word that $N_w$ of $N$ documents have; and without words like *how*, *do*, *I* (TF-IDF) | 0.79 | 0.63 |
 # | parts of words (three to five letters) in the place of words, so that *assign* meets *assignment* | 0.78 | 0.64 |
-# | the same in the space of the 60 largest singular values (*latent semantic analysis*), where words meet that occur in the same documents | 0.78 | 0.65 |
+# | the same in the space of the 60 largest singular values (*latent semantic analysis*), where words meet that occur in the same documents | 0.80 | 0.65 |
 # | the reference: BM25 on parts of words, plus such a space | 0.86 | 0.78 |
 # | for comparison: the mean of a text's word vectors from q4, weighted by $\log(N/N_w)$ | 0.72 | 0.57 |
 #
@@ -1571,7 +1580,7 @@ for word in ("lower", "except", "integer", "debugger"):
 # - 1, hidden: among documents that the test makes up, one is found by words that only it has; `k` titles come, each once.
 # - 4, hidden: recall@5 on questions that you have not seen. Three runs, each with 40 of 48 hidden questions and the
 #   documents in another order: mean minus standard deviation is at least **0.65**. A run takes at most **20 s**; the
-#   reference takes SECONDS_SEARCH s.
+#   reference takes 0.3 s.
 # - 3, hidden: the mean reciprocal rank of the same, of the first ten titles: at least **0.50**.
 #
 # <details><summary>Short documents always win, or long ones do</summary>
@@ -1852,7 +1861,15 @@ def first_five_right(rankings, inputs):
     return sum(shares) / len(shares)
 
 
-# OUTCOME_SEARCH
+# The targets are set from what draws of 40 questions give (3,000 draws; mean - std of three, resampled 20,000 times;
+# 0.1 % and 99.9 % quantiles; Python 3.11, and in brackets the worst of 3.11 to 3.13):
+#                         recall@5 mean  mean - std of three   MRR mean  mean - std of three
+#   reference                   0.86     0.81 to 0.88 (0.77)     0.78     0.72 to 0.80 (0.68)
+#   this solution               0.80     0.74 to 0.83 (0.74)     0.65     0.57 to 0.68 (0.55)
+#   BM25 on words               0.78     0.72 to 0.81 (0.68)     0.61     0.53 to 0.64 (0.53)
+#   cosine of word counts       0.58     0.49 to 0.62            0.40     0.32 to 0.43
+#   number of shared words      0.41     0.31 to 0.45            0.31     0.22 to 0.34
+# So 0.65 and 0.50 tell a search that weighs its words from one that does not, on each of these Pythons.
 def test_recall(env):
     """recall at 5 on hidden questions"""
     check.outcome(found, env, hidden_questions, score=first_five_right, at_least=0.65, seconds=20.0, seeds=3)
