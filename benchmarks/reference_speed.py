@@ -43,7 +43,7 @@ class Comparison(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """Medians: seconds of the reference; the plain version's time over the reference's; the reference's over the library's."""
+    """Medians: seconds of the reference; times of the plain version over its, and of its over the library's."""
 
     seconds: float
     plain: float | None

@@ -9,7 +9,7 @@ Encoding is a dictionary look-up for every piece that was met before. The mergin
 and a linked list, so that a megabyte without a space takes seconds and not days.
 
 Measured beside Hugging Face's tokenizers 0.23 (Rust, one thread, the same pattern) on the 375,000 characters of
-`prose()`, time here / time there (2-core x86-64 CPU that other work kept busy, 2026-11-26; benchmarks/reference_speed.py):
+`prose()`, time here / time there (2-core x86-64 CPU that other work kept busy, 2026-11-26; see benchmarks/):
 
     training      744 merges 0.97    3,744 merges 1.5    5,816 merges 1.7
     encoding      744 merges 0.37    3,744 merges 0.50

@@ -63,9 +63,9 @@ MUTANTS = [
         why="a set of pairs for each piece: a piece that holds one twice counts once",
         fails={"q1": (*TEXTS, "special tokens may*", *SPEED)},
         replace={
-            "for pair in zip(word, word[1:]):": "for pair in set(zip(word, word[1:])):",
-            "for other in zip(old, old[1:]):": "for other in set(zip(old, old[1:])):",
-            "for other in zip(new, new[1:]):": "for other in set(zip(new, new[1:])):",
+            "for pair in pairwise(word):": "for pair in set(pairwise(word)):",
+            "for other in pairwise(old):": "for other in set(pairwise(old)):",
+            "for other in pairwise(new):": "for other in set(pairwise(new)):",
         },
     ),
     Mutant(
@@ -190,8 +190,8 @@ def train_bpe(text, vocab_size, special_tokens=[]):
         why="merges whatever can be merged, in the order of the text",
         fails={"q2": ("a few words*", "prose, random letters and*", "special tokens may*", "memory*", *SPEED)},
         replace={
-            "first = min((self.id_of[pair] for pair in zip(ids, ids[1:]) if pair in self.id_of), default=None)": (
-                "first = next((self.id_of[pair] for pair in zip(ids, ids[1:]) if pair in self.id_of), None)"
+            "first = min((self.id_of[pair] for pair in pairwise(ids) if pair in self.id_of), default=None)": (
+                "first = next((self.id_of[pair] for pair in pairwise(ids) if pair in self.id_of), None)"
             )
         },
     ),
