@@ -889,4 +889,44 @@ class Searcher:
     ),
 ]
 
-EQUIVALENT = []
+# Of what `gradekit verify` makes of the solution by itself.
+EQUIVALENT = [
+    Equivalent(
+        "q1",
+        why="of two tokens that begin alike the longer one comes later in the alphabet, so its reverse will do",
+        replace={" key=len, reverse": " reverse"},
+    ),
+    Equivalent(
+        "q1", why="whatever is left in the heap is as rare: it is emptied in vain", replace={"break": "continue"}
+    ),
+    Equivalent(
+        "q2",
+        why="of two tokens that begin alike the longer one comes later in the alphabet, so its reverse will do",
+        replace={" key=len, reverse": " reverse"},
+    ),
+    Equivalent(
+        "q2",
+        why="a stream that waits for one sign more than it must",
+        replace={" 1 ": " 2 ", "default=0)": "default=1)", "> len": ">= len"},
+    ),
+    Equivalent(
+        "q2",
+        why="a single byte has no pair, so the loop ends at once; a piece is never empty",
+        replace={"> 1": ">= 1", " 1:": " 0:"},
+    ),
+    Equivalent(
+        "q2",
+        why="how many pieces are remembered is free, as long as it is many and bounded",
+        replace={"< 10000": "<= 10000", "10000:": "10001:", " 10000:": " 9999:"},
+    ),
+    Equivalent(
+        "q5",
+        why="there is a list of relevant titles for every ranking",
+        replace={"relevant, strict=True)": "relevant)", "strict=True": "strict=False"},
+    ),
+    Equivalent(
+        "q5",
+        why="the weights are free: what counts is what is found",
+        replace={"1)) + 1": "1))", " / ": " * ", "counts) + 1)": "counts) - 1)"},
+    ),
+]
