@@ -1,6 +1,6 @@
 """Wrong and right answers to week 14, and what must happen to each."""
 
-from gradekit.verify import Alternate, Mutant
+from gradekit.verify import Alternate, Equivalent, Mutant
 
 HAND = ("the text of the figure*",)
 TIES = ("of equally frequent*",)
