@@ -1,0 +1,205 @@
+"""How fast are the reference implementations, beside a plain version of the same and beside a library?
+
+    .venv/bin/python benchmarks/reference_speed.py              all weeks, a few minutes on an idle machine
+    .venv/bin/python benchmarks/reference_speed.py week14       one of them
+    .venv/bin/python benchmarks/reference_speed.py --quick      does it run here?
+
+Prints Markdown. A week is a function that yields its comparisons: add yours to WEEKS. The sides of a comparison take
+turns, in an order drawn anew each time, and the figures are medians of ratios within a turn, so that a machine whose
+speed drifts does not favour one of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import random
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}  # before the library is loaded
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+TURNS, SECONDS = 21, 60.0  # of a comparison; of its turns together, after which it ends early
+
+
+class Comparison(NamedTuple):
+    """The reference, a plain version and a library's at the same work; at most `target` times the library's time."""
+
+    what: str
+    reference: Callable[[], Any]
+    library: Callable[[], Any]
+    target: float
+    plain: Callable[[], Any] | None = None
+
+
+class Figure(NamedTuple):
+    """Medians: seconds of the reference; times of the plain version over its, and of its over the library's."""
+
+    seconds: float
+    plain: float | None
+    library: float
+
+
+def week14(quick: bool) -> Iterator[Comparison]:
+    """Byte-level BPE beside Hugging Face's tokenizers (Rust, one thread) with the same pattern and merges."""
+    from gradekit import data
+    from reference import week14_tokenizers as week
+
+    text = data.prose(full=False).text()[: 20_000 if quick else None]
+    for size in (500,) if quick else (1000, 4000, 8000):
+        merges = week.train_bpe(text, size)
+        yield Comparison(
+            f"week 14: train BPE, {len(text):,} characters, {len(merges):,} merges",
+            lambda size=size: week.train_bpe(text, size),
+            lambda size=size: _train_library(text, size),
+            6.0,
+            (lambda size=size: counted_anew(text, size)) if size <= 1000 else None,
+        )
+    for size in (500,) if quick else (1000, 4000):
+        merges = week.train_bpe(text, size)
+        library = _library(merges)
+        if week.Tokenizer(merges).encode(text) != library.encode(text).ids:
+            raise SystemExit("the library's ids are others: what is compared is not the same work")
+        yield Comparison(
+            f"week 14: encode {len(text):,} characters, {len(merges):,} merges, nothing remembered before",
+            lambda merges=merges: week.Tokenizer(merges).encode(text),
+            lambda library=library: library.encode(text),
+            8.0,
+            lambda merges=merges: piece_by_piece(merges, text),
+        )
+
+
+def counted_anew(text: str, size: int) -> list[tuple[int, int]]:
+    """BPE as the paper prints it: all different pieces are counted anew for every merge."""
+    from reference import week14_tokenizers as week
+
+    words = {tuple(piece.encode()): n for piece, n in Counter(week.PIECE.findall(text)).items()}
+    merges: list[tuple[int, int]] = []
+    while len(merges) < size - 256:
+        count: Counter[tuple[int, int]] = Counter()
+        for word, n in words.items():
+            for pair in pairwise(word):
+                count[pair] += n
+        pair = min(count, key=lambda pair: (-count[pair], pair))
+        if count[pair] < 2:
+            break
+        merges.append(pair)
+        words = {_merged(word, pair, 255 + len(merges)): n for word, n in words.items()}
+    return merges
+
+
+def piece_by_piece(merges: list[tuple[int, int]], text: str) -> list[int]:
+    """Every piece merged anew, whether it was met before or not."""
+    from reference import week14_tokenizers as week
+
+    numbers = {pair: 256 + i for i, pair in enumerate(merges)}
+    found: list[int] = []
+    for piece in week.PIECE.findall(text):
+        ids: tuple[int, ...] = tuple(piece.encode())
+        while pairs := [pair for pair in pairwise(ids) if pair in numbers]:
+            pair = min(pairs, key=numbers.__getitem__)
+            ids = _merged(ids, pair, numbers[pair])
+        found += ids
+    return found
+
+
+def _merged(ids: tuple[int, ...], pair: tuple[int, int], new: int) -> tuple[int, ...]:
+    out: list[int] = []
+    for i in ids:
+        if out and (out[-1], i) == pair:
+            out[-1] = new
+        else:
+            out.append(i)
+    return tuple(out)
+
+
+def _library(merges: list[tuple[int, int]] | None = None) -> Any:
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    from reference import week14_tokenizers as week
+
+    if merges is None:
+        found = Tokenizer(models.BPE())
+    else:
+        printed = [*range(33, 127), *range(161, 173), *range(174, 256)]  # GPT-2's letters for bytes
+        others = iter(range(256, 512))
+        tokens = [chr(byte) if byte in printed else chr(next(others)) for byte in range(256)]
+        for a, b in merges:
+            tokens.append(tokens[a] + tokens[b])
+        vocab = {token: i for i, token in enumerate(tokens)}
+        found = Tokenizer(models.BPE(vocab, [(tokens[a], tokens[b]) for a, b in merges]))
+    pieces = pre_tokenizers.Split(Regex(week.PIECE.pattern), "isolated")
+    found.pre_tokenizer = pre_tokenizers.Sequence(
+        [pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    return found
+
+
+def _train_library(text: str, size: int) -> Any:
+    from tokenizers import pre_tokenizers, trainers
+
+    found = _library()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=2, show_progress=False, initial_alphabet=alphabet)
+    found.train_from_iterator([text], trainer)
+    return found
+
+
+WEEKS: dict[str, Callable[[bool], Iterator[Comparison]]] = {"week14": week14}
+
+
+def measure(comparison: Comparison, turns: int) -> Figure:
+    """Processor time of this process: other programs on the machine do not count, threads of a library do."""
+    sides = {"reference": comparison.reference, "library": comparison.library}
+    if comparison.plain is not None:
+        sides["plain"] = comparison.plain
+    for run in (comparison.reference, comparison.library):
+        run()  # what is loaded in a first call
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    lots, start = random.Random(0), time.perf_counter()
+    while len(times["library"]) < turns and (not times["library"] or time.perf_counter() - start < SECONDS):
+        for name in lots.sample(sorted(sides), len(sides)):
+            before = time.process_time()
+            sides[name]()
+            times[name].append(time.process_time() - before)
+    over = [own / other for own, other in zip(times["reference"], times["library"], strict=True)]
+    plain = [other / own for own, other in zip(times["reference"], times.get("plain", []), strict=False)]
+    return Figure(
+        statistics.median(times["reference"]), statistics.median(plain) if plain else None, statistics.median(over)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("weeks", nargs="*", metavar="WEEK", help=f"of {', '.join(WEEKS)}; all of them by default")
+    parser.add_argument("--quick", action="store_true", help="small sizes, three turns: too few to conclude from")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.weeks) - set(WEEKS):
+        parser.error(f"no such week: {', '.join(sorted(unknown))}")
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("tokenizers", "torch"))
+    machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    python = f"Python {platform.python_version()}"
+    print(f"{datetime.date.today()} · {machine}, {python} · {libraries} · load {os.getloadavg()[0]:.1f}\n")
+    print("| what | reference | plain version | beside the library | target |")
+    print("| --- | --- | --- | --- | --- |")
+    for name in arguments.weeks or WEEKS:
+        for comparison in WEEKS[name](arguments.quick):
+            figure = measure(comparison, 3 if arguments.quick else TURNS)
+            plain = f"{figure.plain:.1f} times as long" if figure.plain is not None else ""
+            beside = f"{figure.library:.2f} times as long"
+            met = f"at most {comparison.target:g}: **{'met' if figure.library <= comparison.target else 'missed'}**"
+            print(f"| {comparison.what} | {1000 * figure.seconds:.0f} ms | {plain} | {beside} | {met} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
