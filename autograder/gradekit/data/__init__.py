@@ -1,5 +1,7 @@
-"""Data sets that need no download."""
+"""Data sets that need no download, and by consent the full ones. `docs/data.md` says what each is."""
 
+from gradekit.data.cifar10 import Photos, cifar10
 from gradekit.data.digits import Digits, digits
+from gradekit.data.shapes import Shapes, shapes
 
-__all__ = ["Digits", "digits"]
+__all__ = ["Digits", "Photos", "Shapes", "cifar10", "digits", "shapes"]
