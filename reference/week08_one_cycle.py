@@ -153,7 +153,7 @@ def lr_range_test(
             rates.append(lr)
             if smoothed[-1] > diverge * min(smoothed):
                 break
-            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)  # so that the tensors of the gradients from before stay as they are
             loss.backward()
             optimizer.step()
     finally:

@@ -54,6 +54,7 @@
 # Work on the device that you have: everything here runs on a CPU in minutes, and a GPU gives the same points.
 
 # %%
+import copy
 import itertools
 import math
 
@@ -215,7 +216,7 @@ def set_one_cycle(
 # %%
 def a_run(one_cycle, steps, arguments):
     pairs = [one_cycle(step, **arguments) for step in steps]
-    rates, momenta = zip(*pairs)
+    rates, momenta = zip(*pairs, strict=True)
     return torch.tensor(rates, dtype=torch.float64), torch.tensor(momenta, dtype=torch.float64)
 
 
@@ -438,11 +439,13 @@ plt.show()
 #   tensors of many shapes, empty ones among them, very short gradients, in float32 and float64, in place.
 # - 1, hidden: one tensor, a generator, a list without a gradient, an empty list.
 # - 2, hidden: infinite and NaN gradients, with and without `error_if_nonfinite`.
-# - 4, hidden: time for 400 small gradients. At most **4.0** times the reference on a CPU or a GPU: 2 points. At most **1.8**
-#   times: 2 more.
+# - 4, hidden: 400 small gradients. At most **2.5** times the reference's time on a CPU, 4.0 times on a GPU: 2 points. At most
+#   **4** times as many operators as the reference starts, which are eight, for 2 more: on a GPU each of them is a launch,
+#   and takes longer than the little work that it starts.
 #
 # The hidden points need an answer that does not use `torch.nn.utils`. For orientation, on a CPU and as multiples of the
-# reference: ORIENT_CLIP.
+# reference's time: the list functions 1.0; all gradients copied into one long vector for their norm 1.0; a plain loop with
+# `torch.linalg.vector_norm` and `mul_` 1.3 (and 100 times its operators); a loop with powers, sums and `.item()` 3.4.
 #
 # <details><summary><code>'NoneType' object has no attribute 'norm'</code></summary>
 #
@@ -497,13 +500,16 @@ def clip_grad_norm_(
 # # BEGIN TESTS
 
 # %%
+import math
+
+
 def clip(clip_grad_norm_, gradients, max_norm, norm_type):
     parameters = [torch.nn.Parameter(torch.zeros_like(g)) for g in gradients]
-    for parameter, gradient in zip(parameters, gradients):
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient.clone()
     held = [parameter.grad for parameter in parameters]
     norm = clip_grad_norm_(parameters, max_norm, norm_type)
-    same = all(parameter.grad is gradient for parameter, gradient in zip(parameters, held))
+    same = all(parameter.grad is gradient for parameter, gradient in zip(parameters, held, strict=True))
     return norm, held, same, sum(float(p.detach().abs().sum()) for p in parameters)
 
 # %%
@@ -653,7 +659,7 @@ hidden: true
 """ # END TEST CONFIG
 def clip_four_hundred(clip_grad_norm_, gradients):
     light = [g.detach() for g in gradients]  # to make a Parameter of each would take longer than to clip them
-    for tensor, g in zip(light, gradients):
+    for tensor, g in zip(light, gradients, strict=True):
         tensor.grad = g
     return clip_grad_norm_(light, 1.0), gradients[0], gradients[-1]
 
@@ -667,17 +673,22 @@ points: 2
 hidden: true
 """ # END TEST CONFIG
 def test_speed(env):
-    """speed: 400 gradients are clipped in at most 4.0 times the reference's time"""
-    check.speed(clip_four_hundred, env, reference, four_hundred, at_most={"cpu": 4.0, "cuda": 4.0}, forbid=CLIPPING)
+    """speed: 400 gradients are clipped in at most 2.5 times the reference's time, 4.0 times on a GPU"""
+    check.speed(clip_four_hundred, env, reference, four_hundred, at_most={"cpu": 2.5, "cuda": 4.0}, forbid=CLIPPING)
 
 # %%
 """ # BEGIN TEST CONFIG
 points: 2
 hidden: true
 """ # END TEST CONFIG
-def test_more_speed(env):
-    """speed: 400 gradients are clipped in at most 1.8 times the reference's time"""
-    check.speed(clip_four_hundred, env, reference, four_hundred, at_most={"cpu": 1.8, "cuda": 1.8}, forbid=CLIPPING)
+def four_hundred_to_clip(rng, device):
+    return four_hundred(rng, device) | {"max_norm": 1.0, "norm_type": 2.0}
+
+
+def test_operators(env):
+    """operators: 400 gradients take at most 4 times as many as the reference starts"""
+    check.accuracy(clip, env, reference, four_hundred_to_clip, forbid=CLIPPING)
+    check.counts(clip_four_hundred, env, four_hundred, at_most={"launches": 4.0}, times=reference)
 
 # %% [raw]
 # # END TESTS
@@ -697,12 +708,13 @@ def test_more_speed(env):
 # *You will be able to* find a learning rate for a network that you have never seen, in the time of one epoch.
 #
 # Train for a hundred steps while the learning rate grows from tiny to absurd, and look at the loss. At first nothing
-# happens; then the loss falls, faster and faster; then it turns up, and soon it explodes. A good `max_lr` lies where it falls
+# happens; then the loss falls, faster and faster; then it turns up, and often it explodes. A good `max_lr` lies where it falls
 # steepest, or a little further on.
 #
-# ![Loss over learning rate: flat, falling, exploding, with the suggested rate marked](figures/range_test.png)
+# ![Loss over learning rate: falling slowly, falling faster, rising again, with the suggested rate marked](figures/range_test.png)
 #
-# *The figure that the solution draws (its cell stands below the question).*
+# *The figure that the solution draws (its cell stands below the question). The steepest point of a noisy curve may be noise:
+# believe the number after you have seen the curve.*
 #
 # Step $i$ of `steps` uses batch $i$ (they are gone through again and again, in their order) and the rate
 #
@@ -765,9 +777,6 @@ def test_more_speed(env):
 # # BEGIN SOLUTION
 
 # %%
-import copy
-
-
 def lr_range_test(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -801,7 +810,7 @@ def lr_range_test(
             losses.append(average / (1 - smoothing ** (step + 1)))
             if losses[-1] > diverge * min(losses):
                 break
-            optimizer.zero_grad()  # sets them to None: the gradients from before stay as they are
+            model.zero_grad()  # sets them to None: the tensors from before stay as they are
             loss.backward()
             optimizer.step()
     finally:
@@ -863,7 +872,7 @@ def test_steepest(env):
     """the suggestion is where the curve is steepest"""
     rates = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
     check.close(check.run(suggest, env, rates=rates, losses=[5.0, 4.9, 4.0, 2.0, 1.5, 9.0]), 1e-2, what="the suggestion")
-    check.close(check.run(suggest, env, rates=rates, losses=[5.0, 5.0, 4.6, 4.5, 2.1, 2.0]), 1e-1, what="the suggestion")
+    check.close(check.run(suggest, env, rates=rates, losses=[5.0, 4.9, 4.8, 2.9, 2.6, 0.9]), 1e-1, what="the suggestion")
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -888,6 +897,8 @@ def test_as_before(env):
 """ # BEGIN TEST CONFIG
 hidden: true
 """ # END TEST CONFIG
+import math
+
 from reference import week08_one_cycle as reference
 
 # %%
@@ -902,7 +913,7 @@ def a_range_test(lr_range_test, kind, x, y, w, settings):
     model.eval()
     extra = {"momentum": 0.8} if kind == "SGD" else {}
     optimizer = getattr(torch.optim, kind)(model.parameters(), lr=0.3, **extra)
-    batches = [(a, b) for a, b in zip(x, y)]
+    batches = list(zip(x, y, strict=True))
     modes = []
 
     def loss(output, target):
@@ -984,7 +995,7 @@ def traces(lr_range_test, x, y, fails):
     from torch import nn
 
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
-    optimizer = torch.optim.Adam([{"params": model[0].parameters()}, {"params": model[3].parameters(), "lr": 0.5}], lr=0.25)
+    optimizer = torch.optim.Adam([{"params": model[:2].parameters()}, {"params": model[3].parameters(), "lr": 0.5}], lr=0.25)
     for _ in range(2):  # so that there are moments, statistics and gradients
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
@@ -995,7 +1006,7 @@ def traces(lr_range_test, x, y, fails):
         moments = [optimizer.state[p] for group in optimizer.param_groups for p in group["params"]]
         return {
             "parameters and buffers": [value.detach().clone() for value in model.state_dict().values()],
-            "the optimizer's moments": [m[key].detach().clone() for m in moments for key in ("exp_avg", "exp_avg_sq", "step")],
+            "the optimizer's moments": [m[key].detach().clone() for m in moments for key in ("exp_avg", "step")],
             "gradients": [torch.zeros(0) if p.grad is None else p.grad.clone() for p in model.parameters()],
         }
 
@@ -1009,8 +1020,7 @@ def traces(lr_range_test, x, y, fails):
         raised = True
     after = snapshot()
     changed = {
-        name: sum(not torch.equal(a, b) for a, b in zip(before[name], after[name])) + abs(len(before[name]) - len(after[name]))
-        for name in before
+        name: sum(not torch.equal(a, b) for a, b in zip(before[name], after[name], strict=True)) for name in before
     }
     return changed | {
         "rates": [group["lr"] for group in optimizer.param_groups],
@@ -1119,14 +1129,14 @@ plt.show()
 torch.manual_seed(0)
 model = SmallResNet()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-batches = list(zip(scenes.images.split(40), scenes.labels.split(40), strict=True))
-rates, losses = lr_range_test(model, optimizer, nn.functional.cross_entropy, batches, lr_min=1e-4, lr_max=10.0)
+batches = list(zip(scenes.images.split(100), scenes.labels.split(100), strict=True))
+rates, losses = lr_range_test(model, optimizer, nn.functional.cross_entropy, batches, lr_min=1e-3, steps=200)
 suggested = suggest_lr(rates, losses)
 
 figure, panel = plt.subplots(figsize=(6, 3), layout="constrained")
 panel.semilogx(rates, losses)
 panel.axvline(suggested, color="C1", linestyle="--", label=f"steepest: {suggested:.2g}")
-panel.set(xlabel="learning rate", ylabel="smoothed loss", ylim=(min(losses) - 0.2, 2 * losses[0]))
+panel.set(xlabel="learning rate", ylabel="smoothed loss")
 panel.legend()
 plt.show()
 
@@ -1142,9 +1152,8 @@ plt.show()
 # *You will be able to* get the most out of a budget that is fixed beforehand, which is what every budget is.
 #
 # The task of the plan is CIFAR-10 to at least 94 % in under 100 epochs, for which one wants a GPU. Here it is the same task
-# for two minutes of a CPU: 4,000 scenes, **five epochs**, and a network that is given. At a constant rate, the best of five
-# rates that we tried gets CONST5 % of unseen scenes right after five epochs, and CONST10 % after ten. You are asked for 70 %
-# in five.
+# for half a minute of a CPU: 4,000 scenes, **five epochs**, and a network that is given. At a constant rate, the best of five
+# rates that we tried gets 67 % of unseen scenes right after five epochs, and 71 % after ten. You are asked for 72 % in five.
 #
 # **The idea.** The budget is known, so the last step is known, and a schedule can be made to end there: high while there is far
 # to go, almost nothing when it is over. `train` gets the number of epochs and plans its whole run from it.
@@ -1166,11 +1175,12 @@ plt.show()
 # - 2, hidden: the rate that is returned goes up and comes down: it begins at less than half of its peak, which lies in the
 #   first two thirds of the run, and ends at less than a twentieth of it.
 # - 14, hidden: two trainings of five epochs on 4,000 scenes each, with seeds, scenes and a network that you have not seen. A
-#   mean minus standard deviation of the accuracy on 2,000 other scenes of at least **55 %**: 6 points. At least **70 %**: 8
-#   more. A training may take 40 seconds of one CPU core (the solution takes TRAINS s).
+#   mean minus standard deviation of the accuracy on 2,000 other scenes of at least **55 %**: 6 points. At least **72 %**: 8
+#   more. A training may take 40 seconds of one CPU core, or of a GPU (the solution takes 3 to 6 on a CPU).
 #
-# For orientation, mean of SEEDSN trainings in five epochs: the solution ONEC %; the best constant rate CONST5 %, one that
-# is ten times too small CONSTLOW %, one that is too large CONSTHIGH %.
+# For orientation, means of several trainings of five epochs: the solution 78 % (standard deviation 1.3 %); the same without
+# the cycle, at a constant rate of 0.02 or 0.03, 67 % (3 to 4 %); at 0.01 64 %; at 0.002 49 %; at 0.1, the peak of the
+# solution's cycle, 14 %.
 #
 # <details><summary><code>the network has seen …: the budget is …</code></summary>
 #
@@ -1189,7 +1199,7 @@ plt.show()
 # to zero between steps.
 # </details>
 #
-# <details><summary><code>the score is … : 0.7 is needed</code>, and you are close</summary>
+# <details><summary><code>the score is … : 0.72 is needed</code>, and you are close</summary>
 #
 # Many small batches make many steps. A stronger weight decay than usual helps short runs. A flipped arrow is still an arrow.
 # Change one thing at a time, try each with two seeds, and write down what you tried.
@@ -1385,7 +1395,11 @@ def share_right(outputs, inputs):
 points: 6
 hidden: true
 """ # END TEST CONFIG
-# TARGETS
+# The targets are set from the reference's own distribution: 40 runs, each with its own scenes, width, order of classes and
+# start (torch 2.15, CPU): mean 77.8 %, standard deviation 1.3 %, lowest 74.8 %; 3 to 6 s of processor time a run. Mean - std
+# of two, resampled 20,000 times from these: mean 76.8 %, standard deviation 1.2 %, 0.1 % quantile 73.8 %, lowest 73.6 %. None
+# falls below 72 %. At a constant rate of 0.02, ten runs: mean 66.8 %, standard deviation 3.4 %, 61.2 to 70.6 %; of 0.03,
+# six runs: 59.9 to 71.8 %. So an answer with a good constant rate has the first target, and one with a cycle both.
 def test_target(env):
     """five epochs bring the network to 55 % of scenes that it has never seen"""
     check.outcome(five_epochs, env, some_scenes, score=share_right, at_least=0.55, seconds=40.0, seeds=2)
@@ -1396,8 +1410,8 @@ points: 8
 hidden: true
 """ # END TEST CONFIG
 def test_higher_target(env):
-    """five epochs bring the network to 70 %, for which a constant rate needs twice as many"""
-    check.outcome(five_epochs, env, some_scenes, score=share_right, at_least=0.70, seconds=40.0, seeds=2)
+    """five epochs bring the network to 72 %, which a constant rate has not reached after ten"""
+    check.outcome(five_epochs, env, some_scenes, score=share_right, at_least=0.72, seconds=40.0, seeds=2)
 
 # %% [raw]
 # # END TESTS
@@ -1482,7 +1496,25 @@ plt.show()
 # # BEGIN SOLUTION
 
 # %% [markdown]
-# MODEL_ANSWER
+# **In the middle.** Between steps 20 and 80 the blue curve lies above the other one, by 0.2 at most. The rate climbs from 0.01 to
+# 0.08 there: the steps are longer than the network can take in at that time. From step 80 on the two are as good as equal,
+# though the rate of one of them is up to five times that of the other.
+#
+# **At the end.** From step 350 on the rate falls below 0.04, and the blue loss falls from 0.75 to 0.45; at the constant rate it
+# stays between 0.55 and 0.85. The data are the same, and so is the number of steps, so it is the small rate: the long steps
+# have brought the network into a good region, in which it then jumped to and fro, and now it goes down.
+#
+# **A run that is stopped.** It would be cut off near its peak: the rate is 0.08 at step 500 of 1,000. The curve would lack its
+# last fall. I expected less than the constant rate gets. Measured: a loss of 0.86 and 0.84, and 68 % and 62 % of the unseen
+# scenes, where the whole cycle gets 77 % and 78 %.
+#
+# **Try it.** With a peak five times as high, 0.5, I expected a worse middle and an end that makes up for it: 75 %. I got 10.0 %
+# twice, and a loss of 2.3 that never moves: the network was dead before the rate came down. The range test says so too:
+# beyond 1 the loss leaps up, and here the rate is 0.5 for a hundred steps and not for one. A peak at 10 % of the run gave
+# 74.5 % and 77.0 %, no difference that I would trust with two seeds.
+#
+# **What they do not show.** How the network does on scenes that it has not seen: these are losses of batches it trained on,
+# with what batch normalisation saw in just that batch. A curve that falls as nicely may come from learning by heart.
 
 # %% [raw]
 # # END SOLUTION

@@ -13,7 +13,7 @@ points = 3
 
 def a_run(one_cycle, steps, arguments):
     pairs = [one_cycle(step, **arguments) for step in steps]
-    rates, momenta = zip(*pairs)
+    rates, momenta = zip(*pairs, strict=True)
     return torch.tensor(rates, dtype=torch.float64), torch.tensor(momenta, dtype=torch.float64)
 
 

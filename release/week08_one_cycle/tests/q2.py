@@ -11,13 +11,16 @@ name = "q2"
 points = 4
 
 
+import math
+
+
 def clip(clip_grad_norm_, gradients, max_norm, norm_type):
     parameters = [torch.nn.Parameter(torch.zeros_like(g)) for g in gradients]
-    for parameter, gradient in zip(parameters, gradients):
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient.clone()
     held = [parameter.grad for parameter in parameters]
     norm = clip_grad_norm_(parameters, max_norm, norm_type)
-    same = all(parameter.grad is gradient for parameter, gradient in zip(parameters, held))
+    same = all(parameter.grad is gradient for parameter, gradient in zip(parameters, held, strict=True))
     return norm, held, same, sum(float(p.detach().abs().sum()) for p in parameters)
 
 
