@@ -33,7 +33,7 @@ class Scripted:
         return Outcome(self.scores[seed], self.seconds[seed] if self.seconds else 0.1)
 
     def identity(self, experiment, inputs):
-        return ()
+        return (self,)
 
 
 def scripted(outputs, given):
@@ -82,10 +82,12 @@ def test_training_runs_on_one_thread(answer):
 
 
 def test_each_seed_has_its_own_inputs_and_its_own_random_numbers(answer):
-    env = answer("seen = []\ndef guess_labels(x): seen.append((x.clone(), torch.rand(1))); return 1.0")
+    seen = []
     for _ in range(2):
+        env = answer("seen = []\ndef guess_labels(x): seen.append((x.clone(), torch.rand(1))); return 1.0")
         check.outcome(guess, env, inputs, score=scripted, at_least=0, seconds=30)
-    drawn, random = zip(*env["seen"], strict=True)
+        seen += env["seen"]
+    drawn, random = zip(*seen, strict=True)
     assert len({float(r) for r in random}) == 3
     assert not torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[3])
@@ -137,3 +139,30 @@ def test_evidence_holds_scores_and_times():
     assert (data["scores"], data["times_s"], data["at_least"], data["seconds"]) == ([0.9, 0.8, 1.0], [0.1] * 3, 0.5, 1)
     assert data["mean"] == pytest.approx(0.9)
     assert data["std"] == pytest.approx(0.1)
+
+
+def test_several_targets_share_their_runs():
+    student = Scripted([0.8, 0.7, 0.9])
+    check.outcome(guess, student, inputs, score=scripted, at_least=0.5, seconds=30)
+    with pytest.raises(CheckFailed, match=r"0\.75 is needed\. The runs scored 0\.8, 0\.7, 0\.9"):
+        check.outcome(guess, student, inputs, score=scripted, at_least=0.75, seconds=30)
+    assert student.seeds == [0, 1, 2]
+    with pytest.raises(CheckFailed, match=r"run 1 of 3 took 0\.1 s"):
+        check.outcome(guess, student, inputs, score=scripted, at_least=0.5, seconds=0.05)
+    assert student.seeds == [0, 1, 2]
+
+
+def test_another_score_another_answer_or_another_grading_is_another_run(monkeypatch):
+    student = Scripted([0.8, 0.7, 0.9])
+    check.outcome(guess, student, inputs, score=scripted, at_least=0.5, seconds=30)
+    check.outcome(guess, student, inputs, score=lambda outputs, given: 1.0, at_least=0.95, seconds=30)
+    assert student.seeds == [0, 1, 2, 0, 1, 2]
+    other = Scripted([0.8, 0.7, 0.9])
+    check.outcome(guess, other, inputs, score=scripted, at_least=0.5, seconds=30)
+    assert other.seeds == [0, 1, 2]
+    monkeypatch.setenv("GRADEKIT_SEED", "1")
+    again = Scripted([0.8] * 1003)
+    check.outcome(guess, again, inputs, score=scripted, at_least=0.5, seconds=30)
+    monkeypatch.setenv("GRADEKIT_SEED", "0")
+    check.outcome(guess, again, inputs, score=scripted, at_least=0.5, seconds=30)
+    assert again.seeds == [1000, 1001, 1002, 0, 1, 2]

@@ -166,7 +166,7 @@ def _measurement(
     identity = (inputs, *student.identity(experiment, case))
     kept: list[Measurement] = vars(experiment).setdefault("_gradekit_speed", [])
     for measured in kept:
-        if measured.kind == kind and measured.seed == cases.seed() and _same(measured.identity, identity):
+        if measured.kind == kind and measured.seed == cases.seed() and same(measured.identity, identity):
             return measured
     outcome = student.call(experiment, case, timed=True)
     refuse_blank(outcome.outputs, experiment, case)
@@ -186,7 +186,8 @@ def _measurement(
     return measured
 
 
-def _same(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
+def same(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
+    """Whether two identities are one: of the same objects."""
     return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
 
 
