@@ -439,13 +439,13 @@ plt.show()
 #   tensors of many shapes, empty ones among them, very short gradients, in float32 and float64, in place.
 # - 1, hidden: one tensor, a generator, a list without a gradient, an empty list.
 # - 2, hidden: infinite and NaN gradients, with and without `error_if_nonfinite`.
-# - 4, hidden: 400 small gradients. At most **2.5** times the reference's time on a CPU, 4.0 times on a GPU: 2 points. At most
+# - 4, hidden: 400 small gradients. At most **1.8** times the reference's time on a CPU, 4.0 times on a GPU: 2 points. At most
 #   **4** times as many operators as the reference starts, which are eight, for 2 more: on a GPU each of them is a launch,
 #   and takes longer than the little work that it starts.
 #
 # The hidden points need an answer that does not use `torch.nn.utils`. For orientation, on a CPU and as multiples of the
 # reference's time: the list functions 1.0; all gradients copied into one long vector for their norm 1.0; a plain loop with
-# `torch.linalg.vector_norm` and `mul_` 1.3 (and 100 times its operators); a loop with powers, sums and `.item()` 3.4.
+# `torch.linalg.vector_norm` and `mul_` 1.3 (and 100 times its operators); a loop with powers, sums and `.item()` 2.3.
 #
 # <details><summary><code>'NoneType' object has no attribute 'norm'</code></summary>
 #
@@ -510,7 +510,8 @@ def clip(clip_grad_norm_, gradients, max_norm, norm_type):
     held = [parameter.grad for parameter in parameters]
     norm = clip_grad_norm_(parameters, max_norm, norm_type)
     same = all(parameter.grad is gradient for parameter, gradient in zip(parameters, held, strict=True))
-    return norm, held, same, sum(float(p.detach().abs().sum()) for p in parameters)
+    moved = any(bool(p.detach().any()) for p in parameters)
+    return norm, [gradient for gradient in held if gradient.numel()], same, moved
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -522,7 +523,7 @@ def test_three_and_four(env):
     norm, clipped, same, moved = check.run(clip, env, gradients=gradients, max_norm=1.0, norm_type=2.0)
     check.close(norm, torch.tensor(5.0), what="the norm")
     check.close(clipped, [torch.tensor([0.6, 0.0]), torch.tensor([[0.8]])], what="the list of gradients")
-    check.close((same, moved), (True, 0.0), what="whether p.grad is the same tensor, and how far the parameters moved")
+    check.close((same, moved), (True, False), what="whether p.grad is the same tensor, and the parameters moved: this")
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -613,7 +614,7 @@ def containers(clip_grad_norm_, gradient):
         given = {"tensor": only, "generator": (p for p in [only]), "tuple": (only,)}[kind]
         found += [clip_grad_norm_(given, 2.0), only.grad]
     nothing = [clip_grad_norm_([], 1.0), clip_grad_norm_(torch.nn.Linear(2, 2).parameters(), 1.0)]
-    return found, [float(n) for n in nothing], all(isinstance(n, torch.Tensor) for n in nothing)
+    return found, [n.dim() == 0 and n.item() == 0 for n in nothing]
 
 
 def one_gradient(rng, device):
@@ -652,20 +653,23 @@ def test_not_finite(env):
             check.close(got, (norm, first, second), what=f"norm and gradients for {bad} and {norm_type=}")
         got = check.run(not_finite, env, bad=bad, norm_type=2.0, strict=True)
         check.close(got, ("RuntimeError", f"[3.0, {bad}]", "[30.0, 4.0]"), what=f"with error_if_nonfinite=True and {bad}, what")
+    norm, *_ = check.run(not_finite, env, bad=4.0, norm_type=math.inf, strict=True)
+    check.close(norm, "30.0", what="the norm of finite gradients with error_if_nonfinite=True")
 
 # %%
 """ # BEGIN TEST CONFIG
 hidden: true
 """ # END TEST CONFIG
-def clip_four_hundred(clip_grad_norm_, gradients):
-    light = [g.detach() for g in gradients]  # to make a Parameter of each would take longer than to clip them
-    for tensor, g in zip(light, gradients, strict=True):
+def clip_four_hundred(clip_grad_norm_, stacked):
+    slices = stacked.unbind(0)
+    light = [g.detach() for g in slices]  # to make a Parameter of each would take longer than to clip them
+    for tensor, g in zip(light, slices, strict=True):
         tensor.grad = g
-    return clip_grad_norm_(light, 1.0), gradients[0], gradients[-1]
+    return clip_grad_norm_(light, 1.0), stacked
 
 
 def four_hundred(rng, device):
-    return {"gradients": list(check.normal(rng, 400, 8, 16, device=device).unbind(0))}
+    return {"stacked": check.normal(rng, 400, 8, 16, device=device)}
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -673,8 +677,8 @@ points: 2
 hidden: true
 """ # END TEST CONFIG
 def test_speed(env):
-    """speed: 400 gradients are clipped in at most 2.5 times the reference's time, 4.0 times on a GPU"""
-    check.speed(clip_four_hundred, env, reference, four_hundred, at_most={"cpu": 2.5, "cuda": 4.0}, forbid=CLIPPING)
+    """speed: 400 gradients are clipped in at most 1.8 times the reference's time, 4.0 times on a GPU"""
+    check.speed(clip_four_hundred, env, reference, four_hundred, at_most={"cpu": 1.8, "cuda": 4.0}, forbid=CLIPPING)
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -682,7 +686,7 @@ points: 2
 hidden: true
 """ # END TEST CONFIG
 def four_hundred_to_clip(rng, device):
-    return four_hundred(rng, device) | {"max_norm": 1.0, "norm_type": 2.0}
+    return {"gradients": list(four_hundred(rng, device)["stacked"]), "max_norm": 1.0, "norm_type": 2.0}
 
 
 def test_operators(env):
@@ -1067,6 +1071,10 @@ def curves(rng, device):
         losses = 3 + rng.normal(size=count).cumsum() / 5 - np.linspace(0, 1, count)
         losses[0] += 2  # so that it falls somewhere
         yield {"rates": rates.tolist(), "losses": losses.tolist()}
+    # steepest over the logarithm is another point here than over the rate, and than the largest fall
+    logs = np.array([-10, -8, -6, -4, -3.9, -3.8, -3.7, -1.7, 0.3])
+    losses = np.array([5, 4.4, 3.8, 3.2, 3.0, 2.8, 2.6, 2.4, 2.2]) + rng.uniform(0, 0.02, 9)
+    yield {"rates": np.exp(logs).tolist(), "losses": losses.tolist()}
 
 
 def test_suggestions(env):
@@ -1170,7 +1178,7 @@ plt.show()
 # **What is checked** (20 points)
 #
 # - 2, public: on a small and easy problem the loss falls, and the two lists are as they should be.
-# - 2, hidden: no image is passed more often than allowed, and at least nine tenths of the budget are used, with one epoch and
+# - 2, hidden: no image is passed more often than allowed, and at least four fifths of the budget are used, with one epoch and
 #   with three, also where the number of images is not a multiple of your batch size.
 # - 2, hidden: the rate that is returned goes up and comes down: it begins at less than half of its peak, which lies in the
 #   first two thirds of the run, and ends at less than a twentieth of it.
@@ -1260,6 +1268,7 @@ def train_counted(train, images, labels, epochs):
     history = train(model, images, labels, epochs)
     return {
         "keys": sorted(history),
+        "floats": all(isinstance(value, float) for values in history.values() for value in values),
         "losses": [float(value) for value in history["loss"]],
         "rates": [float(value) for value in history["lr"]],
         "seen": model.seen,
@@ -1284,6 +1293,7 @@ def test_easy(env):
     x, labels = easy(600)
     got = check.run(train_counted, env, images=x, labels=labels, epochs=4)
     check.close(got["keys"], ["loss", "lr"], what="the list of keys that train returns")
+    check.close(got["floats"], True, what="whether losses and rates are floats, which")
     check.close(len(got["losses"]), len(got["rates"]), what="the number of losses, next to that of rates,")
     if len(got["losses"]) < 4:
         raise check.CheckFailed(f"{len(got['losses'])} losses came back: expected one for every step")
@@ -1301,11 +1311,11 @@ hidden: true
 """ # END TEST CONFIG
 def test_budget(env):
     """no image is passed more often than allowed, and the budget is used"""
-    for images, epochs in ((397, 1), (250, 3)):
+    for images, epochs in ((1010, 1), (700, 3)):
         x, labels = easy(images)
         seen = check.run(train_counted, env, images=x, labels=labels, epochs=epochs)["seen"]
-        if not 0.9 * epochs * images <= seen <= epochs * images:
-            most = f"with {epochs=} and {images} images, {images * epochs:,} are the budget, of which nine tenths are to be used"
+        if not 0.8 * epochs * images <= seen <= epochs * images:
+            most = f"with {epochs=} and {images} images, {images * epochs:,} are the budget, of which four fifths are to be used"
             raise check.CheckFailed(f"the network has seen {seen:,} images: {most}")
 
 # %%
