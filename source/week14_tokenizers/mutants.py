@@ -199,7 +199,7 @@ def train_bpe(text, vocab_size, special_tokens=[]):
         "the longest token that fits",
         question="q2",
         why="greedy matching against the vocabulary, as WordPiece does it",
-        fails={"q2": ("prose, random letters and*", "memory*", *SPEED)},
+        fails={"q2": ("prose, random letters and*", "memory*", "spe*")},
         define="""
 def _longest_first(self, piece):
     if piece in self.special:
@@ -324,7 +324,7 @@ Tokenizer.ids_of = _all_in_turn
         "every chunk for itself",
         question="q2",
         why="encode, chunk by chunk",
-        fails={"q2": ("where a stream*", "memory*")},
+        fails={"q2": "[mw]*"},
         define="""
 def _chunk_by_chunk(self, chunks):
     for chunk in chunks:
@@ -896,9 +896,7 @@ EQUIVALENT = [
         why="of two tokens that begin alike the longer one comes later in the alphabet, so its reverse will do",
         replace={" key=len, reverse": " reverse"},
     ),
-    Equivalent(
-        "q1", why="whatever is left in the heap is as rare: it is emptied in vain", replace={"break": "continue"}
-    ),
+    Equivalent("q1", why="what is left in the heap is as rare: it is emptied in vain", replace={"break": "continue"}),
     Equivalent(
         "q2",
         why="of two tokens that begin alike the longer one comes later in the alphabet, so its reverse will do",
@@ -920,13 +918,121 @@ EQUIVALENT = [
         replace={"< 10000": "<= 10000", "10000:": "10001:", " 10000:": " 9999:"},
     ),
     Equivalent(
+        "q4",
+        why="every pair comes in both directions, so which of them is which does not matter",
+        replace={
+            " + steps": " - steps",
+            "ids[centres], ids[others[inside]]": "ids[others[inside]], ids[centres]",
+        },
+    ),
+    Equivalent("q4", why="a power of whole numbers is a float already", replace={"counts.float() ": "counts "}),
+    Equivalent(
+        "q4", why="a list of whole numbers is int64 already", replace={"number], dtype=torch.long)": "number])"}
+    ),
+    Equivalent(
+        "q4",
+        why="how the common words are thinned out, and how far a window reaches, is free",
+        replace={
+            " (0.001 * counts.sum() / counts).sqrt()": " 0.001 * counts.sum() / counts",
+            " / counts": " * counts",
+            "(0.001 * counts.sum() / counts).sqrt": "(counts / (0.001 * counts.sum())).sqrt",
+            "(0.001 * counts.sum": "(counts.sum",
+            "0.001 ": "0.002 ",
+            "< stays": "<= stays",
+            "window=5)": ("window=6)", "window=4)"),
+        },
+    ),
+    Equivalent(
+        "q4",
+        why="how the vectors start, and which of them are handed in, is free",
+        replace={
+            " (torch.randn(len(words), 64) / 64": " torch.randn(len(words), 64",
+            "64).requires_grad_": ("65).requires_grad_", "63).requires_grad_"),
+            " (w_in + w_out).detach())": " w_in + w_out)",
+            " (w_in + w_out).detach": (" w_in.detach", " w_out.detach"),
+        },
+    ),
+    Equivalent(
+        "q4",
+        why="rates, epochs and the size of a batch are free, as long as related words come together",
+        replace={
+            "w_out], lr=0.03)": "w_out])",
+            "0.03)": "0.06)",
+            " 4": (" 5", " 3"),
+            "epochs)": "epochs - 1)",
+            "2048)": ("2049)", "2047)"),
+            "group['lr'] = 0.03 * (1 - (epoch + step / len(batches)) / epochs)": "pass",
+            "0.03 * (1 - (epoch + step / len(batches)) / epochs)": "0.03",
+            " 0.03 * (1 - (epoch + step / len(batches)) / epochs)": " 1 - (epoch + step / len(batches)) / epochs",
+            "0.03 ": "0.06 ",
+            "1 - ": "1 + ",
+            " (1 - (epoch + step / len(batches)) / epochs)": " 1",
+            "(1 - (epoch": "((epoch",
+            "(1 ": "(2 ",
+            "epoch + step": "epoch - step",
+            " (epoch + step / len(batches)) ": " epoch ",
+            " (epoch + step / len(batches))": " step / len(batches)",
+        },
+    ),
+    Equivalent(
         "q5",
         why="there is a list of relevant titles for every ranking",
         replace={"relevant, strict=True)": "relevant)", "strict=True": "strict=False"},
     ),
     Equivalent(
         "q5",
-        why="the weights are free: what counts is what is found",
-        replace={"1)) + 1": "1))", " / ": " * ", "counts) + 1)": "counts) - 1)"},
+        why="the weights are free: what counts is what is found, and most is done by leaving out the common words",
+        replace={
+            "1)) + 1": ("1))", "1)) + 2", "1)) + 0"),
+            " / ": " * ",
+            "counts) + 1)": "counts) - 1)",
+            "np.log((len(counts) + 1)": "np.log(len(counts)",
+            "+ 1) ": ("+ 2) ", "+ 0) "),
+            " (seen + 1))": " seen)",
+            "+ 1))": ("+ 2))", "+ 0))"),
+            "seen[self.column[part]] += 1": ("pass", "seen[self.column[part]] = 1"),
+            " 1": (" 2", " 0"),
+            "n) * self.weight[self.column[part]]": "n)",
+            ":60]": (":61]", ":59]"),
+        },
+    ),
+    Equivalent(
+        "q5",
+        why="how equal scores are ordered is free; a maximum is one of either argument; the floor is next to nothing",
+        replace={
+            "vector), kind='stable')": "vector))",
+            "np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-09)": (
+                "np.maximum(1e-09, np.linalg.norm(rows, axis=-1, keepdims=True))"
+            ),
+            " 1e": " 2e",
+        },
+    ),
+    Equivalent(
+        "q5",
+        why="the rows have length 1 already, so that their lengths in the smaller space differ little",
+        replace={" axis=-1, keepdims": " keepdims"},
+    ),
+    Equivalent(
+        "q5",
+        why="which runs of letters make the parts of a word is free",
+        replace={
+            "word + '>'": "word",
+            " '<' + word": " word",
+            "n]": "n - 1]",
+            "i + n": "i - n",
+            "(3, 4,": "(4, 3,",
+            " 4, 5)": " 5, 4)",
+            "(3,": ("(4,", "(2,"),
+            " 4,": (" 5,", " 3,"),
+            " 5)": (" 6)", " 4)"),
+            " 1)": (" 2)", " 0)", " 1 - 1)"),
+            "1)": "1 - 1)",
+            "n + 1": "n - 1",
+            "n + 1)": "n)",
+            "range(len(marked) - n + 1": "range(1",
+            " - n": " + n",
+            " - n +": " +",
+            "range(len(marked) - n": "range(n",
+        },
     ),
 ]
