@@ -122,13 +122,13 @@ from torch import Tensor, nn
 #
 # The hidden points need an answer that does not use `torch.optim.lr_scheduler`.
 #
-# <details><summary><code>the learning rates is wrong at index 0: got 0.004, expected …</code></summary>
+# <details><summary><code>the list of learning rates is wrong at index 0: got 0.04, expected 0.1</code></summary>
 #
 # Are `div_factor` and `final_div_factor` those that were handed over, or numbers of your own? And is `final_div_factor` taken
 # of the *initial* rate, not of the largest?
 # </details>
 #
-# <details><summary><code>division by zero</code></summary>
+# <details><summary><code>float division by zero</code></summary>
 #
 # A phase's length is its end minus its start. The first one starts at 0, the others where the one before ended.
 # </details>
@@ -231,9 +231,9 @@ def test_two_phases_by_hand(env):
     arguments = BY_HAND | {"total_steps": 10, "pct_start": 0.5}
     rates, momenta = check.run(a_run, env, steps=list(range(10)), arguments=arguments)
     want = [0.1, 0.325, 0.55, 0.775, 1.0, 0.802, 0.604, 0.406, 0.208, 0.01]
-    check.close(rates, torch.tensor(want, dtype=torch.float64), what="the learning rates")
+    check.close(rates, torch.tensor(want, dtype=torch.float64), what="the list of learning rates")
     want = [0.95, 0.925, 0.9, 0.875, 0.85, 0.87, 0.89, 0.91, 0.93, 0.95]
-    check.close(momenta, torch.tensor(want, dtype=torch.float64), what="the momenta")
+    check.close(momenta, torch.tensor(want, dtype=torch.float64), what="the list of momenta")
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -244,9 +244,9 @@ def test_three_phases_by_hand(env):
     arguments = BY_HAND | {"total_steps": 10, "pct_start": 0.3, "three_phase": True}
     rates, momenta = check.run(a_run, env, steps=list(range(10)), arguments=arguments)
     want = [0.1, 0.55, 1.0, 0.55, 0.1, 0.082, 0.064, 0.046, 0.028, 0.01]
-    check.close(rates, torch.tensor(want, dtype=torch.float64), what="the learning rates")
+    check.close(rates, torch.tensor(want, dtype=torch.float64), what="the list of learning rates")
     want = [0.95, 0.9, 0.85, 0.9, 0.95, 0.95, 0.95, 0.95, 0.95, 0.95]
-    check.close(momenta, torch.tensor(want, dtype=torch.float64), what="the momenta")
+    check.close(momenta, torch.tensor(want, dtype=torch.float64), what="the list of momenta")
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -452,7 +452,7 @@ plt.show()
 # A parameter that took no part in the loss has no gradient. Leave it out.
 # </details>
 #
-# <details><summary><code>the norm is wrong … got 0</code> for a generator</summary>
+# <details><summary>The norm of <code>model.parameters()</code> is 0, that of <code>list(model.parameters())</code> is not</summary>
 #
 # A generator can be walked through once. Make a list of it first.
 # </details>
@@ -757,24 +757,25 @@ def test_operators(env):
 # - 2, hidden: the suggestion agrees with the reference on curves of many shapes, rates unevenly spaced; it does not change
 #   when all losses are doubled or raised; a loss that never falls is refused.
 #
-# <details><summary><code>the losses is wrong at index 0: got 0.7, expected 7</code></summary>
+# <details><summary><code>the list of losses is wrong at index 0: got 0.699999988, expected 7</code></summary>
 #
 # That is $a_0$: divide by $1-\beta^{\,i+1}$.
 # </details>
 #
-# <details><summary><code>what is left is … : expected …</code> for the weights</summary>
+# <details><summary><code>(more than 5 steps?, how far the weights moved, the rate)[1] is wrong … expected 0</code></summary>
 #
 # `kept = model.state_dict()` keeps references. `copy.deepcopy` copies a dictionary with everything in it.
 # </details>
 #
-# <details><summary><code>Trying to backward through the graph a second time</code></summary>
+# <details><summary><code>the list of rates has shape (1,): expected (5,)</code></summary>
 #
-# A loss was kept as a tensor, with its whole graph, and entered the next average. `loss.item()` is a number.
+# There is one batch and five steps are asked for. `itertools.cycle(batches)` goes through the batches for ever, and
+# `itertools.islice` ends it.
 # </details>
 #
-# <details><summary><code>object of type 'generator' has no len()</code>, or too few steps</summary>
+# <details><summary>The losses are tensors, and memory grows from step to step</summary>
 #
-# `itertools.cycle(batches)` goes through the batches for ever; `itertools.islice` ends it.
+# A loss that is kept as a tensor keeps the whole graph that it came from. `loss.item()` is a number.
 # </details>
 
 # %% [raw]
@@ -860,9 +861,9 @@ def a_constant_loss(lr_range_test, steps):
 def test_rates_and_constant_loss(env):
     """each rate is ten times the one before, and a constant loss stays what it is"""
     rates, losses = check.run(a_constant_loss, env, steps=5)
-    check.close(torch.tensor(rates), torch.tensor([1e-4, 1e-3, 1e-2, 1e-1, 1.0]), what="the rates")
-    check.close(torch.tensor(rates).log(), torch.tensor([1e-4, 1e-3, 1e-2, 1e-1, 1.0]).log(), what="the logarithms of the rates")
-    check.close(torch.tensor(losses), torch.full((5,), 7.0), what="the losses")
+    check.close(torch.tensor(rates), torch.tensor([1e-4, 1e-3, 1e-2, 1e-1, 1.0]), what="the list of rates")
+    check.close(torch.tensor(rates).log(), torch.tensor([1e-4, 1e-3, 1e-2, 1e-1, 1.0]).log(), what="the list of logarithms of the rates")
+    check.close(torch.tensor(losses), torch.full((5,), 7.0), what="the list of losses")
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -895,7 +896,7 @@ def test_as_before(env):
     numbers = torch.Generator().manual_seed(0)
     x, y = torch.randn(20, 3, generator=numbers), torch.randn(20, 1, generator=numbers)
     got = check.run(before_and_after, env, x=x, y=y)
-    check.close(got, (True, 0.0, 0.125), what="whether more than 5 steps were made, how far the weights moved, and the rate,")
+    check.close(got, (True, 0.0, 0.125), what="(more than 5 steps?, how far the weights moved, the rate)")
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -1506,8 +1507,8 @@ plt.show()
 # # BEGIN SOLUTION
 
 # %% [markdown]
-# **In the middle.** Between steps 20 and 80 the blue curve lies above the other one, by 0.2 at most. The rate climbs from 0.01 to
-# 0.08 there: the steps are longer than the network can take in at that time. From step 80 on the two are as good as equal,
+# **In the middle.** Between steps 20 and 80 the blue curve lies above the other one, by 0.2 at most. The rate climbs from 0.008 to
+# 0.06 there: the steps are longer than the network can take in at that time. From step 80 on the two are as good as equal,
 # though the rate of one of them is up to five times that of the other.
 #
 # **At the end.** From step 350 on the rate falls below 0.04, and the blue loss falls from 0.75 to 0.45; at the constant rate it
