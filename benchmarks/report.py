@@ -40,10 +40,6 @@ def mixed(results: Sequence[Result], students: int, seed: int = 0) -> list[Resul
     return made
 
 
-def _met(good: bool, limit: str) -> str:
-    return f"{limit}: {'**met**' if good else '**missed**'}"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="How long does the report of a large class take?")
     parser.add_argument("results", type=Path)
@@ -62,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_feedback(place, results, title="a large class")
         feedback_s = time.perf_counter() - started - report_s
     rows = [
-        ["class report", f"{report_s:.2f} s", _met(report_s <= MOST_S, f"{MOST_S:g} s")],
-        ["its size", f"{size / 2**20:.2f} MiB", _met(size <= MOST_BYTES, f"{MOST_BYTES / 2**20:g} MiB")],
+        ["class report", f"{report_s:.2f} s", f"{MOST_S:g} s: {throughput.mark(report_s <= MOST_S)}"],
+        ["its size", f"{size / 2**20:.2f} MiB", f"{MOST_BYTES / 2**20:g} MiB: {throughput.mark(size <= MOST_BYTES)}"],
         ["feedback for each student", f"{feedback_s:.2f} s", ""],
     ]
     print(f"## The report of {options.students} submissions\n\n{throughput.head()}.\n")

@@ -11,7 +11,7 @@ import hashlib
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -136,8 +136,8 @@ def _deliverable(about: About, number: int) -> str:
     return deliverable.text + (f" ({', '.join(notes)})" if notes else "")
 
 
-def _list(title: str, items: object) -> Iterator[str]:
-    lines = [f"- {item}" for item in items]  # type: ignore[attr-defined]
+def _list(title: str, items: Iterable[str]) -> Iterator[str]:
+    lines = [f"- {item}" for item in items]
     if lines:
         yield from ("", f"## {title}", "", *lines)
 

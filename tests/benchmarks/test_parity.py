@@ -66,6 +66,13 @@ def test_it_goes_on_and_ends_with_an_error_where_graders_differ(
     assert "solution, q1: one 1.0, third 0.0" in capsys.readouterr().out
 
 
+def test_the_kits_lane_grades_each_variant(week: Week, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(week.room)
+    material = parity.prepare(week.slug, tmp_path, ["solution", "blank", "zeros"])
+    found = {material.of[file]: scores for file, scores in parity.kit(material, tmp_path, list(material.notebooks))}
+    assert found == {"solution": {"q1": 3, "q2": 2}, "blank": {"q1": 0, "q2": 0}, "zeros": {"q1": 0, "q2": 2}}
+
+
 def test_four_roads_give_the_same_points(
     manual_week: Week, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,8 @@ def report(
     from gradekit.problem import Problem, UsageProblem
     from gradekit.report.tables import PLATFORMS, write_table
 
-    if csv is not None and csv not in PLATFORMS:
+    platform = next((known for known in PLATFORMS if known == csv), None)
+    if csv is not None and platform is None:
         raise UsageProblem(f"--csv {csv!r} is no platform", mend=f"name one of {', '.join(PLATFORMS)}")
     if collected is not None and csv is None:
         raise UsageProblem("--collected is for a table", mend="name its platform too: --csv canvas")
@@ -45,8 +46,8 @@ def report(
         )
     title = title or found[0].assignment or results.resolve().name
     write_reports(results, found, title, names=names)
-    if csv is not None:
-        table = write_table(results, found, csv, title=title, known=known)  # type: ignore[arg-type]  # one of PLATFORMS
+    if platform is not None:
+        table = write_table(results, found, platform, title=title, known=known)
         console.print(f"table    {table}", soft_wrap=True)
         if collected is not None and (unknown := sum(result.submission not in known for result in found)):
             console.print(f"{unknown} of {len(found)} are not in collected.csv: they have no id", style="yellow")

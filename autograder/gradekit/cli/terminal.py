@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from gradekit.shown import shown
+
 __all__ = ["console", "plain", "progress"]
 
 console = Console(highlight=False)
@@ -13,8 +15,7 @@ console = Console(highlight=False)
 
 def plain(text: str, limit: int = 200) -> Text:
     """`text` with control characters shown rather than obeyed, on one line, cut to `limit`."""
-    shown = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
-    return Text(shown if len(shown) <= limit else shown[: limit - 1] + "…")
+    return Text(shown(" ".join(text.split()), limit))
 
 
 def progress() -> Progress:

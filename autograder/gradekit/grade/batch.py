@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from gradekit.grade.bundle import Bundle
 from gradekit.grade.engine import Terms, end_all, grade_submission, unfinished
-from gradekit.grade.result import Result
+from gradekit.grade.result import Result, stopped
 from gradekit.grade.submission import Submission
 
 __all__ = ["default_jobs", "grade_batch", "grade_each"]
@@ -38,7 +38,7 @@ def grade_each(
             try:
                 result = future.result()
             except Exception as error:  # whatever it was, it is this submission's alone
-                result = unfinished(bundle, submissions[i], f"could not be graded: {type(error).__name__}: {error}")
+                result = unfinished(bundle, submissions[i], stopped(f"{type(error).__name__}: {error}"))
             del future
             yield i, result
             del result

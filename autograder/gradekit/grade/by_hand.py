@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Manual", "answered", "find_answers"]
+__all__ = ["Manual", "answered", "find_answers", "text_of"]
 
 _MARKS = re.compile(r"^<!-- (?:BEGIN|END) QUESTION -->$", re.MULTILINE)
 
@@ -50,18 +50,18 @@ def find_answers(manual: Mapping[str, Manual], notebook: Mapping[str, Any]) -> d
 
 def answered(question: Manual, cell: Mapping[str, Any]) -> bool:
     """Whether anything was written into the cell of the answer, beside what was handed out."""
-    return _MARKS.sub("", _text(cell)).strip() not in ("", question.blank.strip())
+    return _MARKS.sub("", text_of(cell.get("source"))).strip() not in ("", question.blank.strip())
 
 
 def _behind_the_heading(name: str, question: Manual, cells: list[dict[str, Any]]) -> list[int]:
     heading = re.compile(rf"^##\s+{re.escape(name)}\s+·", re.MULTILINE)
     another = re.compile(r"^##\s+\w+\s+·", re.MULTILINE)
-    prose = [(i, _text(cell)) for i, cell in enumerate(cells) if cell.get("cell_type") == "markdown"]
+    prose = [(i, text_of(cell.get("source"))) for i, cell in enumerate(cells) if cell.get("cell_type") == "markdown"]
     headings = [i for i, text in prose if heading.search(text)]
     for start in headings[:1]:
         for i in range(start + 1, len(cells)):
             if _is(cells[i], question):
-                text = _text(cells[i])
+                text = text_of(cells[i].get("source"))
                 return [] if another.search(text) or text.lstrip().startswith("<!-- END QUESTION -->") else [i]
     return []
 
@@ -75,8 +75,8 @@ def _ids(cell: Mapping[str, Any]) -> tuple[Any, ...]:
     return (cell.get("id"), metadata.get("id") if isinstance(metadata, dict) else None)  # Colab's are in the metadata
 
 
-def _text(cell: Mapping[str, Any]) -> str:
-    source = cell.get("source")
+def text_of(source: Any) -> str:
+    """The source of a cell, or the text of an output, as nbformat has it: a string, or a list of them; else nothing."""
     if isinstance(source, list) and all(isinstance(part, str) for part in source):
-        return "".join(source)
+        source = "".join(source)
     return source if isinstance(source, str) else ""

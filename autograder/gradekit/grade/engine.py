@@ -18,7 +18,7 @@ from typing import Any
 from gradekit.grade import lease, warm
 from gradekit.grade.bundle import Bundle
 from gradekit.grade.cells import script
-from gradekit.grade.result import CaseResult, QuestionResult, Result, Status
+from gradekit.grade.result import CaseResult, QuestionResult, Result, Status, stopped
 from gradekit.grade.submission import InvalidSubmission, Submission, read_cells
 from gradekit.sandbox.client import Server, ServerLost
 from gradekit.sandbox.scratch import hold, remove
@@ -221,7 +221,7 @@ def _said(heard: _Heard, late: bool, seconds: float) -> tuple[Status, str]:
         return "timeout", f"did not finish within {seconds:g} s"
     how = "; ".join(f"{question or 'a cell of no question'}: {text}" for question, text in heard.broke.items())[:300]
     if heard.stopped:
-        return "crashed", f"grading stopped: {heard.stopped}" + (f" ({how})" if how else "")
+        return "crashed", stopped(heard.stopped) + (f" ({how})" if how else "")
     if not heard.done:
         return "crashed", "the judge was killed, three times"
     if how:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradekit.grade.bundle import Bundle
-from gradekit.grade.by_hand import find_answers
+from gradekit.grade.by_hand import find_answers, text_of
 from gradekit.grade.cells import Cell, script
 from gradekit.grade.result import QuestionResult, Result
 from gradekit.grade.submission import InvalidSubmission, Submission, read_cells
+from gradekit.shown import shown
 
 __all__ = ["check_cells", "handed_in"]
 
@@ -103,15 +104,15 @@ class _Reader:
                 after = name
                 following.setdefault(after, [])
                 if name in self._answers:  # a copy of an answer that is found elsewhere
-                    following[after].append(self._code(f"copy-{place}", _text(theirs.get("source")), solution=False))
+                    following[after].append(self._code(f"copy-{place}", text_of(theirs.get("source")), solution=False))
                     continue
                 outputs.setdefault(name, self._outputs(theirs))
                 if known[name]["show"]:
-                    shown = self._code(name, _text(theirs.get("source")), solution=False)
+                    shown = self._code(name, text_of(theirs.get("source")), solution=False)
                     shown.outputs = outputs[name]
                     following[after].append(shown)
             elif kind in ("markdown", "raw"):
-                following[after].append(self._text(_text(theirs.get("source"))))
+                following[after].append(self._text(text_of(theirs.get("source"))))
         cells = following.pop("")
         ran = {cell.id for cell in told}
         for name in itertools.takewhile(lambda name: name not in ran, known):  # beneath Otter's first cell, the title
@@ -160,7 +161,7 @@ class _Reader:
                 said.append(f"passed  {case.name}" if case.passed else f"failed  {case.name}: {case.message}")
         if hidden := [case for case in question.cases if case.hidden]:
             said.append(f"hidden tests: {sum(case.passed for case in hidden)} of {len(hidden)} passed")
-        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=_plain("\n".join(said)) + "\n")]
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=_printed("\n".join(said)) + "\n")]
         return cell
 
     def _code(self, name: str, source: str, *, solution: bool) -> Any:
@@ -193,7 +194,7 @@ class _Reader:
 
         question = self._bundle.manual[name]
         cells = [cell for asked in question.prose for cell in self._asking(asked)]
-        source = _text(theirs.get("source")) if theirs else question.blank
+        source = text_of(theirs.get("source")) if theirs else question.blank
         if question.cell_type == "code":
             cells.append(self._code(question.cell, source, solution=False))
             cells[-1].outputs = self._outputs(theirs)
@@ -225,12 +226,12 @@ class _Reader:
                 continue
             data = output.get("data")
             if output.get("output_type") == "stream":
-                text = _plain(_text(output.get("text")))[:MOST_TEXT]
+                text = _printed(text_of(output.get("text")))[:MOST_TEXT]
                 found.append(nbformat.v4.new_output("stream", name="stdout", text=text))
             elif isinstance(data, dict):
-                if picture := self._picture(_text(data.get("image/png"))):
+                if picture := self._picture(text_of(data.get("image/png"))):
                     found.append(nbformat.v4.new_output("display_data", data={"image/png": picture}))
-                elif plain := _plain(_text(data.get("text/plain")))[:MOST_TEXT]:
+                elif plain := _printed(text_of(data.get("text/plain")))[:MOST_TEXT]:
                     found.append(nbformat.v4.new_output("stream", name="stdout", text=plain + "\n"))
         return found
 
@@ -277,12 +278,6 @@ def _unique(cells: list[Any]) -> list[Any]:
     return cells
 
 
-def _text(source: Any) -> str:
-    if isinstance(source, list) and all(isinstance(part, str) for part in source):
-        source = "".join(source)
-    return source if isinstance(source, str) else ""
-
-
 def _inert(text: str) -> str:
     """Markdown in which no HTML is any, no link runs a program, and no formula links: to a reader it looks the same.
 
@@ -299,6 +294,6 @@ def _valid(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _plain(text: str) -> str:
+def _printed(text: str) -> str:
     """Without what would steer a terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in _valid(text))
+    return shown(_valid(text))

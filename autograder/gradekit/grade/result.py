@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-__all__ = ["CaseResult", "QuestionResult", "Result", "Status", "merge"]
+__all__ = ["CaseResult", "QuestionResult", "Result", "Status", "merge", "stopped"]
 
 Status = Literal["graded", "timeout", "crashed", "invalid"]
 
@@ -39,6 +39,14 @@ class QuestionResult:
         return round(sum(case.points for case in self.cases if case.passed), 6)
 
 
+_STOPPED = "grading stopped: "
+
+
+def stopped(why: str) -> str:
+    """The note of a result whose grading ended by a fault that is not the submission's, for the instructor to read."""
+    return f"{_STOPPED}{why}"
+
+
 @dataclass(frozen=True)
 class Result:
     """One submission. `note` says in one line why, where `status` is not "graded".
@@ -64,10 +72,13 @@ class Result:
     def possible(self) -> float:
         return round(sum(question.possible for question in self.questions), 6)
 
+    def question(self, name: str) -> QuestionResult | None:
+        return next((question for question in self.questions if question.name == name), None)
+
     @property
     def note_for_students(self) -> str:
         """The note, but for what the kit itself stopped on: that could be an error in a hidden test."""
-        if self.note.startswith(("grading stopped", "could not be graded")):
+        if self.note.startswith(_STOPPED):
             return "the grading itself stopped: your instructor knows why"
         return self.note
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gradekit.grade.result import CaseResult, QuestionResult, Result
+from gradekit.grade.result import CaseResult, Result
 
 __all__ = ["Analysis", "Case", "Item", "Look", "Timed", "analyse"]
 
@@ -137,7 +137,8 @@ def _timed(name: str, results: Sequence[Result]) -> list[Timed]:
     gathered: dict[str, list[tuple[str, float, str]]] = {}
     limits: dict[str, float] = {}
     for result in results:
-        for case in _of(result, name).cases:
+        question = result.question(name)
+        for case in question.cases if question else ():
             measured = [ratio for evidence in case.evidence if (ratio := _ratio(evidence)) is not None]
             if measured:
                 worst, limit, verdict = max(measured)
@@ -146,10 +147,6 @@ def _timed(name: str, results: Sequence[Result]) -> list[Timed]:
     return [
         Timed(name, case, limits[case], tuple(sorted(ratios, key=lambda r: r[1]))) for case, ratios in gathered.items()
     ]
-
-
-def _of(result: Result, name: str) -> QuestionResult:
-    return next((question for question in result.questions if question.name == name), QuestionResult(name, 0.0))
 
 
 def _ratio(evidence: Mapping[str, Any]) -> tuple[float, float, str] | None:

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from gradekit import picture
 from gradekit.grade.result import CaseResult, QuestionResult, Result
 from gradekit.grade.views import explained, file_names, write_whole
-from gradekit.report.text import shown
+from gradekit.report.template import MOST, asset, points, template
+from gradekit.shown import shown
 
 __all__ = ["write_feedback"]
 
@@ -88,14 +88,7 @@ class _Part:
 
 def write_feedback(folder: Path, results: Sequence[Result], *, title: str) -> Path:
     """Write `folder`/feedback/<submission>.html and .md for each result, and return that folder."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("gradekit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"shown": shown, "points": _points}
-    template = environment.get_template("feedback.html.j2")
-    style = (resources.files("gradekit.report") / "templates" / "report.css").read_text(encoding="utf-8")
+    page, style = template("feedback.html.j2"), asset("report.css")
     place = folder / "feedback"
     names = file_names(result.submission for result in results)
 
@@ -103,8 +96,8 @@ def write_feedback(folder: Path, results: Sequence[Result], *, title: str) -> Pa
         parts = [_part(question) for question in result.questions]
         note = _note(result)
         name = names[result.submission]
-        page = template.render(title=title, result=result, parts=parts, note=note, style=style)
-        write_whole(place / f"{name}.html", page)
+        html = page.render(title=title, result=result, parts=parts, note=note, style=style)
+        write_whole(place / f"{name}.html", html)
         write_whole(place / f"{name}.md", _markdown(title, result, parts, note))
 
     with explained(folder), ThreadPoolExecutor(8) as pool:
@@ -129,7 +122,7 @@ def _of_public(case: CaseResult) -> _Line:
         shown(case.name, 300),
         case.passed,
         case.points,
-        "" if case.passed else shown(case.message),
+        "" if case.passed else shown(case.message, MOST),
         *_measured(case),
         advice,
     )
@@ -219,13 +212,13 @@ def _markdown(title: str, result: Result, parts: Sequence[_Part], note: str) -> 
     ]
     if note:
         lines += ["", f"Not graded in full ({result.status}): {_plain(note)}"]
-    for name, points in result.by_hand.items():
-        lines += ["", f"{name}: {points:g} points that a person gives are not in here."]
+    for name, worth in result.by_hand.items():
+        lines += ["", f"{name}: {worth:g} points that a person gives are not in here."]
     for part in parts:
         lines += ["", f"## {part.name}: {part.score:g} of {part.possible:g} points", ""]
         for line in part.lines:
             mark = "passed" if line.passed else "failed"
-            lines.append(f"- **{mark}** {_plain(line.name or 'hidden tests')} ({_points(line.points)})")
+            lines.append(f"- **{mark}** {_plain(line.name or 'hidden tests')} ({points(line.points)})")
             if line.said and line.name:
                 fence = "`" * max(3, 1 + max(map(len, re.findall("`+", line.said)), default=0))
                 lines += [f"  {fence}text", *(f"  {text}" for text in line.said.splitlines()), f"  {fence}"]
@@ -239,10 +232,6 @@ def _markdown(title: str, result: Result, parts: Sequence[_Part], note: str) -> 
     return "\n".join(lines) + "\n"
 
 
-def _points(points: float) -> str:
-    return f"{points:g} point{'s' * (points != 1)}"
-
-
 def _plain(text: str) -> str:
     """Text of a submission in Markdown: what would be markup is escaped."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$])", r"\\\1", " ".join(shown(text).split()))
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$])", r"\\\1", " ".join(shown(text, MOST).split()))

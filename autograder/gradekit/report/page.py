@@ -6,15 +6,15 @@ import json
 import statistics
 from collections.abc import Sequence
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gradekit.grade.result import QuestionResult, Result
+from gradekit.grade.result import Result
 from gradekit.grade.views import explained, write_whole
 from gradekit.report import draw
 from gradekit.report.analysis import Analysis, analyse
-from gradekit.report.text import shown
+from gradekit.report.template import asset, template
+from gradekit.shown import shown
 
 __all__ = ["FILE_NAME", "write_report"]
 
@@ -33,15 +33,8 @@ def write_report(folder: Path, results: Sequence[Result], *, title: str, names: 
 
 
 def _page(found: Analysis, title: str, names: bool) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("gradekit.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["shown"] = shown
-    templates = resources.files("gradekit.report") / "templates"
     scores = [result.score for result in found.results]
-    return environment.get_template("report.html.j2").render(
+    text: str = template("report.html.j2").render(
         title=title,
         when=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         found=found,
@@ -50,16 +43,13 @@ def _page(found: Analysis, title: str, names: bool) -> str:
         complete=sum(result.status == "graded" for result in found.results),
         histogram=draw.histogram(scores, found.possible),
         speed=[(timed, draw.ratios(timed), _fastest(timed.ratios, names)) for timed in found.timed],
-        rows=[[_of(result, item.name) for item in found.items] for result in found.results],
+        rows=[[result.question(item.name) for item in found.items] for result in found.results],
         look={look.submission for look in found.look},
-        style=(templates / "report.css").read_text(encoding="utf-8"),
-        script=(templates / "report.js").read_text(encoding="utf-8"),
+        style=asset("report.css"),
+        script=asset("report.js"),
         data=_embedded(found),
     )
-
-
-def _of(result: Result, name: str) -> QuestionResult | None:
-    return next((question for question in result.questions if question.name == name), None)
+    return text
 
 
 def _fastest(ratios: Sequence[tuple[str, float, str]], names: bool) -> list[tuple[str, float]]:

@@ -13,7 +13,7 @@ from gradekit.grade.views import explained, write_whole
 __all__ = ["PLATFORMS", "Known", "Platform", "write_table"]
 
 Platform = Literal["canvas", "moodle", "gradescope"]
-PLATFORMS: tuple[str, ...] = get_args(Platform)
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 
 Known = Mapping[str, tuple[str, str]]
 """Submission -> the student's name and id, as the platform gave them."""
