@@ -1,17 +1,14 @@
 """CIFAR-10, the full counterpart of `shapes` for the task "classify". A download, so only by consent."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gradekit.data.consent import CONSENT, wants_full
 from gradekit.data.shapes import Split
-
-CONSENT = "GRADEKIT_DATA"
-"""The environment variable that is `full` for those who agree to large downloads."""
 
 HELD_OUT = 5_000
 """Images of the training file that the split "validation" gets."""
@@ -52,7 +49,7 @@ def cifar10(
     """
     if split not in ("train", "validation", "test"):
         raise ValueError(f"split={split!r}: expected one of train, validation, test")
-    if os.environ.get(CONSENT) != "full":
+    if not wants_full():
         raise PermissionError(
             f"CIFAR-10 is a download of 170 MB: set the environment variable {CONSENT}=full to agree to it, or stay "
             "with gradekit.data.shapes, which needs none"

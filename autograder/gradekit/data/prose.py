@@ -1,11 +1,11 @@
 """English prose about Python: the reference topics that the standard library carries with it."""
 
 import dataclasses
-import os
 import re
 import zlib
 from collections.abc import Iterable
 
+from gradekit.data.consent import wants_full
 from gradekit.data.prose_questions import QUESTIONS
 
 SHORTEST = 200
@@ -59,12 +59,7 @@ def prose(full: bool | None = None) -> Prose:
     full: True for the large counterpart, WikiText-2 (see `wikitext`), False for this one whatever the environment says,
     None for what the environment says: GRADEKIT_DATA=full is the consent to download.
     """
-    if full is None:
-        wanted = os.environ.get("GRADEKIT_DATA", "").strip().lower()
-        if wanted not in ("", "small", "full"):
-            raise ValueError(f"GRADEKIT_DATA={wanted!r}: expected full, small, or nothing")
-        full = wanted == "full"
-    if full:
+    if wants_full() if full is None else full:
         return wikitext()
     try:
         from pydoc_data import topics
