@@ -19,6 +19,7 @@ import random
 import statistics
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -26,10 +27,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 os.environ |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}  # before the library is loaded
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 TURNS, SECONDS = 21, 60.0  # of a comparison; of its turns together, after which it ends early
+SHORT = 81  # turns of what takes milliseconds
 
 
 class Comparison(NamedTuple):
@@ -40,6 +44,7 @@ class Comparison(NamedTuple):
     library: Callable[[], Any]
     target: float
     plain: Callable[[], Any] | None = None
+    turns: int = TURNS
 
 
 class Figure(NamedTuple):
@@ -48,6 +53,61 @@ class Figure(NamedTuple):
     seconds: float
     plain: float | None
     library: float
+
+
+def week05(quick: bool) -> Iterator[Comparison]:
+    """The convolution beside torch's, forward and back (both gradients, and that of the bias)."""
+    from torch.nn.functional import conv2d
+
+    from reference import week05_conv as week
+
+    sizes = (
+        ((16, 8, 28, 28), (16, 8, 3, 3), 1, 1),
+        ((32, 16, 14, 14), (32, 16, 3, 3), 1, 1),
+        ((8, 3, 32, 32), (16, 3, 5, 5), 1, 2),
+        ((16, 16, 28, 28), (32, 16, 3, 3), 2, 1),
+        ((4, 16, 48, 48), (32, 16, 3, 3), 1, 1),
+        ((16, 16, 48, 48), (32, 16, 3, 3), 1, 1),
+    )
+    for of_x, of_w, stride, padding in sizes[:1] if quick else sizes:
+        x, w, b = torch.randn(of_x), torch.randn(of_w), torch.randn(of_w[0])
+        dout = torch.randn_like(conv2d(x, w, b, stride, padding))
+        forward = (x, w, b, stride, padding)
+        back = ([len(w)], [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [True] * 3)
+        what = f"{of_x} with {of_w}, stride {stride}, padding {padding}"
+        yield Comparison(
+            f"week 5: convolution of {what}",
+            lambda its=forward: week.conv2d(*its),
+            lambda its=forward: conv2d(*its),
+            2.0,
+            turns=SHORT,
+        )
+        yield Comparison(
+            f"week 5: its gradients, {what}",
+            lambda its=(dout, x, w, stride, padding): week.conv2d_backward(*its),
+            lambda its=(dout, x, w, *back): torch.ops.aten.convolution_backward(*its),
+            2.0,
+            turns=SHORT,
+        )
+
+
+def week18(quick: bool) -> Iterator[Comparison]:
+    """The int8 layer beside torch's dynamic one, which finds the range as well; the plain version is float32."""
+    from reference import week18_quantization as week
+
+    sizes = ((1024, 96, 256), (1024, 256, 96), (512, 512, 512), (512, 1024, 1024), (64, 2048, 2048))
+    for rows, inputs, outputs in sizes[:1] if quick else sizes:
+        x, linear = torch.randn(rows, inputs), torch.nn.Linear(inputs, outputs)
+        layer = week.Int8Linear(linear, 0.03, 5)
+        packed = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(linear), {torch.nn.Linear})
+        yield Comparison(
+            f"week 18: int8 layer, {rows} rows, {inputs} -> {outputs}",
+            lambda layer=layer, x=x: layer(x),
+            lambda packed=packed, x=x: packed(x),
+            1.1,
+            lambda linear=linear, x=x: linear(x),
+            turns=SHORT,
+        )
 
 
 def week14(quick: bool) -> Iterator[Comparison]:
@@ -155,7 +215,7 @@ def _train_library(text: str, size: int) -> Any:
     return found
 
 
-WEEKS: dict[str, Callable[[bool], Iterator[Comparison]]] = {"week14": week14}
+WEEKS: dict[str, Callable[[bool], Iterator[Comparison]]] = {"week05": week05, "week14": week14, "week18": week18}
 
 
 def measure(comparison: Comparison, turns: int) -> Figure:
@@ -190,15 +250,19 @@ def main() -> None:
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     python = f"Python {platform.python_version()}"
     print(f"{datetime.date.today()} · {machine}, {python} · {libraries} · load {os.getloadavg()[0]:.1f}\n")
+    warnings.filterwarnings("ignore")  # torch announces the end of its quantised dtypes
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    torch.set_grad_enabled(False)
     print("| what | reference | plain version | beside the library | target |")
     print("| --- | --- | --- | --- | --- |")
     for name in arguments.weeks or WEEKS:
         for comparison in WEEKS[name](arguments.quick):
-            figure = measure(comparison, 3 if arguments.quick else TURNS)
+            figure = measure(comparison, 3 if arguments.quick else comparison.turns)
             plain = f"{figure.plain:.1f} times as long" if figure.plain is not None else ""
             beside = f"{figure.library:.2f} times as long"
             met = f"at most {comparison.target:g}: **{'met' if figure.library <= comparison.target else 'missed'}**"
-            print(f"| {comparison.what} | {1000 * figure.seconds:.0f} ms | {plain} | {beside} | {met} |", flush=True)
+            print(f"| {comparison.what} | {1000 * figure.seconds:.3g} ms | {plain} | {beside} | {met} |", flush=True)
 
 
 if __name__ == "__main__":

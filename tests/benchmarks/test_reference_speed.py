@@ -30,9 +30,8 @@ def test_a_ratio_is_that_of_the_work():
 
 
 def test_it_prints_a_table():
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "week14", "--quick"], capture_output=True, text=True, timeout=120, check=True
-    )
-    rows = [line for line in done.stdout.splitlines() if line.startswith("| week 14")]
-    assert len(rows) == 2
+    done = subprocess.run([sys.executable, SCRIPT, "--quick"], capture_output=True, text=True, timeout=120, check=True)
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| week ")]
+    weeks = [row.split(":")[0] for row in rows]
+    assert weeks == ["| week 5"] * 2 + ["| week 14"] * 2 + ["| week 18"]
     assert all("times as long" in row for row in rows)
