@@ -9,16 +9,16 @@ transpose of one line of the forward pass, read in reverse order.
 Pooling takes the largest of each row of a window, then the largest of those: 2 * size comparisons instead of size**2.
 
 Measured against torch's own kernels (time here / time there, median of 81 interleaved pairs, one thread; torch 2.15,
-float32, a 2-core x86-64 CPU with AVX-512 that other work kept busy, 2026-11-22). No GPU was at hand.
+float32, a 2-core x86-64 CPU with AVX-512, 2026-11-26, `benchmarks/reference_speed.py`). No GPU was at hand.
 
     convolution of x with w                                   forward  backward
-    (16, 8, 28, 28) with (16, 8, 3, 3), padding 1                1.6       1.5
-    (32, 16, 14, 14) with (32, 16, 3, 3), padding 1              1.6       2.5
-    (8, 3, 32, 32) with (16, 3, 5, 5), padding 2                 1.6       1.2
-    (16, 16, 28, 28) with (32, 16, 3, 3), stride 2, padding 1    2.1       1.7
-    (4, 16, 48, 48) with (32, 16, 3, 3), padding 1               1.6       2.1
+    (16, 8, 28, 28) with (16, 8, 3, 3), padding 1                2.4       1.8
+    (32, 16, 14, 14) with (32, 16, 3, 3), padding 1              2.5       3.2
+    (8, 3, 32, 32) with (16, 3, 5, 5), padding 2                 1.9       1.3
+    (16, 16, 28, 28) with (32, 16, 3, 3), stride 2, padding 1    2.6       1.6
+    (4, 16, 48, 48) with (32, 16, 3, 3), padding 1               2.2       3.2
 
-    max pooling, forward and backward together: (16, 16, 28, 28) in windows of 2: 0.58; (4, 16, 47, 49) in overlapping
+    max pooling (2026-11-22), forward and backward together: (16, 16, 28, 28) in windows of 2: 0.58; (4, 16, 47, 49) in overlapping
     windows of 3 at stride 2: 0.77 (forward 0.13, backward 10: torch remembers the winners, this finds them again)
 """
 
