@@ -18,9 +18,9 @@ float32, a 2-core x86-64 CPU with AVX-512, 2026-11-26, `benchmarks/reference_spe
     (16, 16, 28, 28) with (32, 16, 3, 3), stride 2, padding 1    2.6       1.6
     (4, 16, 48, 48) with (32, 16, 3, 3), padding 1               2.2       3.2
 
-    max pooling, forward and backward together (2026-11-22, busy): (16, 16, 28, 28) in windows of 2: 0.58; (4, 16, 47, 49)
-    in overlapping windows of 3 at stride 2: 0.77 (forward 0.13, backward 10: torch remembers the winners, this finds them
-    again)
+    max pooling, forward and backward together (2026-11-22, busy): (16, 16, 28, 28) in windows of 2: 0.58;
+    (4, 16, 47, 49) in overlapping windows of 3 at stride 2: 0.77 (forward 0.13, backward 10: torch remembers the
+    winners, this finds them again)
 """
 
 from __future__ import annotations
