@@ -53,8 +53,8 @@ def ratios(timed: Timed) -> str:
         y = 44 + ((number * 7) % 11 - 5) * 2.6  # so that equal ones do not hide each other
         parts.append(f'<circle class="{verdict.split()[0]}" cx="{place(ratio):.1f}" cy="{y:.1f}" r="3"/>')
     at = place(timed.limit)
-    parts.append(f'<line class="limit" x1="{at:.1f}" x2="{at:.1f}" y1="20" y2="70"/>')
-    parts.append(_text(at, 14, f"limit {timed.limit:g}", "end" if at > _WIDTH / 2 else "start"))
+    parts.append(f'<line class="limit" x1="{at:.1f}" x2="{at:.1f}" y1="22" y2="70"/>')
+    parts.append(_text(at, 16, f"limit {timed.limit:g}", "end" if at > _WIDTH / 2 else "start"))
     parts.append(f'<line class="axis" x1="{place(1):.1f}" x2="{place(1):.1f}" y1="58" y2="70"/>')
     for value in _ticks(low, high):
         parts.append(_text(place(value), 84, f"{value:g}", "middle"))
