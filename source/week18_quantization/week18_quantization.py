@@ -95,7 +95,9 @@ from transformers.models.llama.modeling_llama import LlamaConfig, LlamaForCausal
 # **Symmetric.** Zero lies in the middle: $s=\max(-\ell,h)\,/\,(2^{b-1}-1)$ and $z=0$. It wastes a part of the ruler where
 # the values lie on one side, and makes the arithmetic simpler. Weights usually are symmetric, activations affine.
 #
-# If all values are zero, so is $s$, and nothing can be divided by it: then take $s=1$ and $z$ as the formula gives it.
+# If all values are zero, so is $s$, and nothing can be divided by it: then take $s=1$, and with it $z=-2^{b-1}$ (affine) or
+# $z=0$ (symmetric). A symmetric quantiser clamps to the same ends as an affine one, so a value that is far out of range on
+# the left may become $-2^{b-1}$.
 #
 # **Per channel.** One large row would stretch the ruler of all the others. With `axis=a` every slice of the tensor along
 # dimension `a` has its own scale and zero point.
@@ -108,7 +110,7 @@ from transformers.models.llama.modeling_llama import LlamaConfig, LlamaForCausal
 # - 5, public: the ruler of the figure, by hand; a symmetric one for each row, by hand; zero is met exactly; no value
 #   within the range is off by more than half a step; a tensor of zeros stays one.
 # - 1, hidden: `find_range` for every axis, negative ones too, and tensors that are not contiguous.
-# - 2, hidden: `qparams` on ranges on both sides of zero, on one side and empty, elementwise, 2 to 8 bits, both kinds.
+# - 2, hidden: `qparams` on ranges on both sides of zero, on one side and at zero alone (lo = hi = 0), elementwise, 2 to 8 bits, both kinds.
 # - 3, hidden: `quantize` gives exactly the reference's integers: 2 to 8 bits, any axis, halves, values far out of range;
 #   and inputs stay as they were.
 # - 1, hidden: `dequantize` for all 256 integers at zero points from -128 to 127.
@@ -124,8 +126,9 @@ from transformers.models.llama.modeling_llama import LlamaConfig, LlamaForCausal
 #
 # <details><summary><code>a value is off by 255.57 steps</code></summary>
 #
-# `q - zero_point` of two int8 tensors is an int8, and $-128-127$ does not fit into one: it wraps around, without a word.
-# Make `q` wider first: `q.to(torch.int32)`.
+# $-128-127$ does not fit into an int8: it wraps around, without a word. And `q - zero_point` may well be an int8 though
+# `zero_point` is an int32: a tensor of shape `()` does not widen one that has dimensions. Make `q` wider first:
+# `q.to(torch.int32)`.
 # </details>
 #
 # <details><summary><code>what quantize gives is wrong at index 6: got 16, expected 7</code></summary>
@@ -356,7 +359,7 @@ def many_rulers(rng, device):
 
 
 def test_many_rulers(env):
-    """scale and zero point on both sides of zero, on one side, and for an empty range"""
+    """scale and zero point on both sides of zero, on one side, and for a range of zero alone"""
     check.accuracy(parameters, env, reference, many_rulers, forbid=READY_MADE)
 
 # %%
@@ -458,7 +461,7 @@ plt.show()
 # ![Error against the share of the range that is kept, for normal and for heavy-tailed numbers](figures/calibration.png)
 #
 # *Mean squared error over that of the whole range, when only a share of it is kept (the figure that the cell below the
-# question draws). With 8 bits and a normal distribution there is nothing to gain; with 3 bits, or with outliers, there is.*
+# question draws). With 8 bits there is hardly anything to gain, outliers or not; with fewer there is, most with outliers.*
 #
 # Two ways to choose.
 #
@@ -478,7 +481,8 @@ plt.show()
 #     return dequantize(quantize(x, scale, zero_point, bits=4), scale, zero_point)
 # ```
 #
-# but the tests bring their own. Both functions take tensors of any shape and return two tensors of shape `()`.
+# but the tests bring their own; lo and hi are handed to it as tensors of shape `()`. Both functions take tensors of any shape
+# and return two tensors of shape `()` and of x's dtype. `torch.quantile` is allowed.
 #
 # **What is checked** (10 points)
 #
@@ -771,7 +775,8 @@ plt.show()
 #   weight's dtype, `(out,)`). $t_o$ is the largest magnitude of row $o$, divided by 127; 1 for a row of zeros. `bias` may
 #   be `None`.
 # - `int8_linear(x, q_weight, multiplier, offset, scale, zero_point)`: the layer itself, for `x` of shape `(..., in)`.
-#   Values out of the ruler's range are cut off, as in q1. The product is `torch._int_mm(a, b)`, which takes two int8
+#   Values out of the ruler's range are cut off, as in q1, and the result has the dtype of `x`. Divide by the scale: to
+#   multiply by its inverse rounds some halves the other way. The product is `torch._int_mm(a, b)`, which takes two int8
 #   matrices and gives an int32 one. (Its name begins with an underscore because torch does not promise to keep it; it is
 #   what torch's own libraries call. On a GPU it wants more than 16 rows, and sizes that are multiples of 8. The tests
 #   there keep to such sizes.)
@@ -802,7 +807,7 @@ plt.show()
 # `_int_mm` takes two dimensions, and the input may have more: `x.reshape(-1, x.shape[-1])`, and back at the end.
 # </details>
 #
-# <details><summary><code>the offset is wrong at index 0: got -127, expected -124</code></summary>
+# <details><summary><code>the offset is wrong at index 0</code>, or <code>The size of tensor a (2) must match …</code></summary>
 #
 # $\sum_i v_{oi}$ goes over the inputs, the *second* dimension of the weights. It is a sum of the integers, not of the
 # weights that they stand for; `.sum` of an int8 tensor is an int64, so it does not overflow.
@@ -1101,10 +1106,10 @@ class Int8Linear(nn.Module):
 # Write
 #
 # - `calibrate(model, batches, choose)`: a dict from the name of each `nn.Linear` but `"lm_head"`, in the order of
-#   `model.named_modules()`, to its range, a pair of floats. For each layer put together *all* that goes into it, over all
+#   `model.named_modules()`, to its range, a pair of floats. For each layer put together *all* that goes into it (every layer runs at least once), over all
 #   batches, in one flat tensor, and let `choose` pick the range: `choose(x)` returns (lo, hi), as `find_range` does. Keep
 #   copies: a model may write over its inputs when the layer has read them. Batches are token tensors; `model(batch)` runs
-#   one. The model runs in eval mode and without gradients. Afterwards it is as it was: no hooks, in the mode that it had;
+#   one. The model runs in eval mode and without gradients. Afterwards it is as it was: no hooks, every module in the mode that it had;
 #   also when the model or `choose` raises an error.
 # - `quantize_model(model, ranges)`: a *copy* of the model, in eval mode, in which every layer that `ranges` names is an
 #   `Int8Linear` with the affine 8-bit parameters of its range. The model that was given stays as it was.
@@ -1129,7 +1134,8 @@ class Int8Linear(nn.Module):
 # - 4, hidden: the time in which the quantised checkpoint reads 8 windows of 128 bytes (and needs less than 0.3 bits more
 #   than the floats). At most **1.5** times that of the reference's: 2 points. At most **1.15** times: 2 more. For
 #   orientation: the floats take 1.4 times as long as the reference, bfloat16 1.0, torch's own dynamic quantisation 0.9. (A
-#   single window takes all of them the same time: products are too small a part of it.)
+#   single window takes all of them the same time: products are too small a part of it.) Nothing of q4 runs in that time but
+#   your `int8_linear`: it pays once more, in a model.
 #
 # <details><summary><code>the list of children has 5 parts: expected 4</code></summary>
 #
@@ -1523,8 +1529,9 @@ def test_read_top_speed(env):
 # *You will be able to* train through an operation that has no useful gradient, and say why that is sound.
 #
 # With 8 bits the checkpoint hardly notices. With 3 bits for a weight it needs 1.90 bits a byte where the floats need
-# 1.67, and with 2 bits 5.9, hardly less than one who guesses: too few marks, and nothing that calibration could do about it. *Quantisation-aware training* lets the
-# model see its rounded weights while it trains, so that the loss can find weights that are good *after* rounding.
+# 1.67, and with 2 bits 5.9, more than one who knows nothing but how often each byte occurs (4.6): too few marks, and
+# nothing that calibration could do about it. *Quantisation-aware training* lets the model see its rounded weights while it
+# trains, so that the loss can find weights that are good *after* rounding.
 #
 # **The idea.** The forward pass rounds. On the way back there is a difficulty: the staircase $\hat x(x)$ is flat almost
 # everywhere, so its true gradient is zero and nothing would learn. But seen from further away a staircase is a slope of 1.
@@ -1552,8 +1559,8 @@ def test_read_top_speed(env):
 # - `fine_tune(model, tokens, bits, ...)`: train the Llama, in place, on `tokens` (windows of text, `(n, length)`, int64), so
 #   that it is good when the weights of its linear layers (all but `lm_head`) are rounded to `bits` bits: symmetric, a scale
 #   for each row, $t_o=\max_i|w_{oi}|/(2^{b-1}-1)$. Its `state_dict()` afterwards has the names that it had before, and
-#   floats. `model(batch, labels=batch).loss` is the loss. The default values of `steps`, `batch` and `lr` are a start, and
-#   yours to change.
+#   floats; in which mode it leaves the model does not matter. `model(batch, labels=batch).loss` is the loss. Embedding and
+#   norms may be trained along. Optimizer, order and the default values of `steps`, `batch` and `lr` are yours; what is there is a start.
 #
 # **What is checked** (12 points)
 #
@@ -1561,10 +1568,12 @@ def test_read_top_speed(env):
 # - 2, hidden: the forward pass agrees with the reference for 2 to 8 bits, one scale or one a row, any zero point.
 # - 3, hidden: so does the gradient, with many values at and beyond both ends.
 # - 4, hidden: the checkpoint, fine-tuned by your `fine_tune` with its default values on 512 windows of 64 bytes and
-#   then rounded to 3 bits, needs at most **0.17** bits a byte more than the floats on text that it has not seen. Three
+#   then rounded to 3 bits, needs at most **0.20** bits a byte more than the floats on text that it has not seen. Three
 #   runs, each with other text and other random numbers: their mean plus their standard deviation counts. A run takes at
-#   most 30 s of one core. For orientation: 0.23 without any fine-tuning, 0.28 if the rounding plays no part in it, 0.12
-#   with the default values that are there, in 1.5 s.
+#   most 30 s of one core. For orientation: 0.23 without any fine-tuning, 0.28 if the rounding plays no part in it. With
+#   Adam and the default values that are there, in 1.5 s, single runs came out at 0.15 to 0.17 if each step draws 8 windows
+#   anew, at 0.12 to 0.14 if every window is seen once before any is seen again, and at 0.12 or 0.13 if the learning rate falls
+#   to zero besides. 512 windows are little text: many more steps learn them by heart, and make it worse.
 #
 # <details><summary><code>function FakeQuantizeBackward returned an incorrect number of gradients (expected 4, got 1)</code></summary>
 #
@@ -1822,7 +1831,7 @@ def survived(bits, inputs):
 # rounding 0.28 (4 runs, 0.247 at least).
 def test_rounded_after(env):
     """the fine-tuned checkpoint survives 3 bits a weight"""
-    check.outcome(rounded_after, env, to_tune, score=survived, at_least=-0.17, seconds=30.0, seeds=3)
+    check.outcome(rounded_after, env, to_tune, score=survived, at_least=-0.20, seconds=30.0, seeds=3)
 
 # %% [raw]
 # # END TESTS
@@ -2034,7 +2043,7 @@ train_text, test_text = windows_of("train", 128), windows_of("test", 128)
 ranges = calibrate(model, [train_text[:16]], find_range)
 int8 = quantize_model(model, ranges)
 tuned = copy.deepcopy(model)
-fine_tune(tuned, windows_of("train", 64), 3)
+fine_tune(tuned, windows_of("train", 64), 3)  # all windows: the test gives it 512
 versions = {
     "FP32": (model, bytes_of(model)),
     "bf16": (copy.deepcopy(model).bfloat16(), bytes_of(model) // 2),
