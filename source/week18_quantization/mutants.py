@@ -487,14 +487,16 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         "layers at the top only",
         question="q4",
         why="right for a flat Sequential",
-        fails={"q4": ("every layer that is named*", "the quantised checkpoint takes*", *Q4_ALL)},
+        fails={"q4": ("every layer that is named*", "the quantised checkpoint takes*", "on unseen text*")},
+        may_fail="speed*",  # it runs in floats: 1.0 to 1.4 times the reference, as the neighbours have it
         replace={"setattr(quantized.get_submodule(parent), child, layer)": "setattr(quantized, child, layer)"},
     ),
     Mutant(
         "a name with dots",
         question="q4",
         why="setattr takes any name, and the model runs: with the layers that it had",
-        fails={"q4": ("every layer that is named*", "the quantised checkpoint takes*", *Q4_ALL)},
+        fails={"q4": ("every layer that is named*", "the quantised checkpoint takes*", "on unseen text*")},
+        may_fail="speed*",  # it runs in floats: 1.0 to 1.4 times the reference, as the neighbours have it
         replace={"setattr(quantized.get_submodule(parent), child, layer)": "setattr(quantized, name, layer)"},
     ),
     Mutant(
@@ -524,26 +526,6 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
                 "        parent, _, child"
             )
         },
-    ),
-    Mutant(
-        "integers that are kept as floats for the product",
-        question="q4",
-        why="rounded weights in a layer of floats: small on the disk, accurate, and no faster",
-        fails={"q4": "speed*"},
-        define="""
-class Int8Linear(nn.Module):
-    def __init__(self, linear, scale, zero_point):
-        super().__init__()
-        row_scale = linear.weight.detach().abs().amax(1) / 127
-        self.register_buffer("q_weight", torch.round(linear.weight.detach() / row_scale[:, None]).to(torch.int8))
-        self.register_buffer("row_scale", row_scale)
-        self.register_buffer("offset", torch.zeros_like(row_scale) if linear.bias is None else linear.bias.detach())
-        self.scale, self.zero_point = scale, zero_point
-
-    def forward(self, x):
-        q = (x / self.scale).round_().add_(self.zero_point).clamp_(-128, 127).sub_(self.zero_point).mul_(self.scale)
-        return nn.functional.linear(q, self.q_weight.float() * self.row_scale[:, None], self.offset)
-""",
     ),
     # -- q5 --------------------------------------------------------------------------------------------------------
     Mutant(

@@ -275,3 +275,11 @@ def test_of_a_score_the_lowest_is_the_worst() -> None:
 
     (found,) = limits(graded(0.98), {"guesses": graded(0.1), "learns": graded(0.5)}, {})
     assert (found.limit, found.solution, found.worst, found.by) == ("0.9", "0.97", "0.09", "guesses")
+
+
+def test_a_mutant_may_fail_what_the_machine_decides() -> None:
+    mutant = Mutant("slow", "q1", why="floats", define="x = 1", fails={"q1": "right*"}, may_fail="speed*")
+    assert mutant.surprises("q1", ["right answers"]) == []
+    assert mutant.surprises("q1", ["right answers", "speed: twice"]) == []
+    assert mutant.surprises("q1", ["speed: twice"]) == ["q1: survived 'right*'"]
+    assert mutant.surprises("q2", ["speed: twice"]) == ["q2: also failed 'speed: twice'"]
