@@ -105,7 +105,7 @@ def _hand_in(settings: Mapping[str, Any], source: Source) -> tuple[str, ...]:
 def _prepared(source: Source, asked: Mapping[str, Asked]) -> Any:
     """A copy that Otter may change: cells numbered and with stable ids, which Otter carries along.
 
-    Rubrics, of which Otter knows nothing, move from the configs into the prose.
+    Otter knows nothing of rubrics, which move from the configs into the prose, nor of `hand_in`, which is left out.
     """
     notebook = nbformat.from_dict(source.notebook)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -115,7 +115,11 @@ def _prepared(source: Source, asked: Mapping[str, Asked]) -> Any:
     question, counts = "", dict[str, int]()
     for i, cell in enumerate(notebook.cells):
         first = (cell.source.splitlines() or [""])[0]
-        if cell.cell_type == "raw" and "BEGIN QUESTION" in first.upper():
+        if i == 0:  # the assignment's
+            config = yaml.safe_load(cell.source)
+            if config.pop("hand_in", None):
+                cell.source = f"{first}\n{yaml.safe_dump(config)}"
+        elif cell.cell_type == "raw" and "BEGIN QUESTION" in first.upper():
             config = yaml.safe_load(cell.source)
             question = config["name"]
             if config.pop("rubric", None):
