@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ def _built(week: Week) -> Iterator[Built]:
         for name, data in student_files(week, transformed).items():
             _write(built.release / name, data)
         _write(built.solutions / week.notebook_name, notebook_bytes(transformed.solution))
-        for name, data in (files | _handed_in(week, transformed.assignment)).items():
+        for name, data in (files | _handed_in(week, transformed.assignment, files)).items():
             _write(built.solutions / name, data)
         label = week.relative(week.release)
         refuse_leaks(built.release, transformed.solution, transformed.release, transformed.tests, label)
@@ -121,10 +121,12 @@ def _given_files(week: Week, names: tuple[str, ...]) -> dict[str, bytes]:
     return files
 
 
-def _handed_in(week: Week, assignment: Assignment) -> dict[str, bytes]:
-    """What the solution hands in beside its notebook, by name. Students get none of it."""
+def _handed_in(week: Week, assignment: Assignment, given: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What the solution hands in beside its notebook, by name. Students get none of it, nor a file of its name."""
     found = {}
     for name in assignment.hand_in:
+        if name in given:
+            raise Problem(f"`files` and `hand_in` both name {name}", where=week.relative(week.source))
         path = week.hand_in / name
         if not path.is_file() or path.is_symlink():
             raise Problem(
