@@ -99,7 +99,7 @@ def find_submissions(paths: Iterable[Path]) -> list[Submission]:
     folder is named: a class's notebooks in one folder share it.
     """
     paths = list(paths)
-    named = Counter(path.parent.resolve() for path in paths)
+    named = Counter(path.parent.resolve() for path in set(paths))
     found: list[_Found] = []
     for path in paths:
         if os.path.isdir(path):
