@@ -47,8 +47,8 @@ def catch(
     touched: Mapping[str, frozenset[str]],
     graded: Result,
     folder: Path,
-    beside: Path,
     *,
+    beside: Path | None = None,
     jobs: int,
     seconds: float,
     on_result: Callable[[Result], None],
@@ -93,7 +93,7 @@ def catch(
     return Automatic(len(counted) - len(survived), tuple(survived), len(mutations) - len(counted), tuple(idle))
 
 
-def _write(solution: Any, mutation: Mutation, path: Path, beside: Path) -> Submission:
+def _write(solution: Any, mutation: Mutation, path: Path, beside: Path | None) -> Submission:
     notebook = copy.copy(solution)
     notebook.cells = [copy.copy(cell) for cell in solution.cells if cell.cell_type == "code"]
     for cell in notebook.cells:

@@ -119,7 +119,7 @@ def verify_week(
             reach(_cells(bundle, first), _tests(bundle)),
             solution,
             Path(folder),
-            week.solutions,
+            beside=week.solutions,
             jobs=jobs,
             seconds=seconds,
             on_result=on_result,
