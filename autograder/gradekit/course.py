@@ -36,6 +36,11 @@ class Week:
         return self.room / "mutants.py"
 
     @property
+    def hand_in(self) -> Path:
+        """The solution's own files of those that students hand in beside the notebook."""
+        return self.room / "hand_in"
+
+    @property
     def reference(self) -> Path:
         return self.course.root / "reference" / f"{self.slug}.py"
 

@@ -2,8 +2,8 @@
 
 For a notebook (`svg`, which takes its colours from the page, light or dark) and for a terminal (`lines`). Both take
 evidence as it stands in a results file, so that a report can draw it long after the check ran. They draw what has
-samples (speed: student and reference) or runs (outcome: scores), and two amounts side by side (memory); of the rest
-there is no picture.
+samples (speed: student and reference) or runs (outcome and checkpoint: scores), and two amounts side by side (memory);
+of the rest there is no picture.
 """
 
 import dataclasses
@@ -107,7 +107,7 @@ def _chart(evidence: Mapping[str, Any]) -> _Chart | None:
             student, reference = _positive(data["student_s"]), _positive(data["reference_s"])
             limit = float(data["limit"]) * statistics.median(reference)
             return _Chart((("yours", student), ("reference", reference)), limit, "limit", _seconds, True)
-        if check == "outcome" and data["at_least"] is not None:
+        if check in ("outcome", "checkpoint") and data["at_least"] is not None:
             scores = _finite(data["scores"])
             return _Chart((("runs", scores),), float(data["at_least"]), "needed", "{:.4g}".format, False)
         if check == "memory":

@@ -111,3 +111,21 @@ def test_a_file_in_the_way_is_told(results: list[Result], tmp_path: Path) -> Non
     (tmp_path / "feedback").write_text("mine")
     with pytest.raises(Problem, match="cannot be written"):
         write_feedback(tmp_path, results, title="week05")
+
+
+@pytest.mark.parametrize("scores", [[], [0.71]], ids=["refused", "scored"])
+def test_of_weights_it_is_told_what_was_wrong_with_them_and_nothing_of_the_test(
+    tmp_path: Path, scores: list[float]
+) -> None:
+    refused = {} if scores else {"refused": "network.safetensors has 9 bytes: 8 are allowed <script>"}
+    data = {"file": "network.safetensors", "at_least": 0.9, "scores": scores} | refused
+    evidence = {"check": "checkpoint", "experiment": "e", "device": "cpu", "verdict": "fail", "data": data}
+    evidence["message"] = f"hidden, {EXPECTED}"
+    case = CaseResult(HIDDEN_NAME, 3.0, True, False, evidence["message"], 1.0, (evidence,))
+    one = Result("ada", "graded", (QuestionResult("q1", 3.0, (case,)),), "", 1.0, {})
+    for text in read(write_feedback(tmp_path, [one], title="week05"), "ada"):
+        assert "the weights that were handed in were not taken, or do not reach" in text
+        assert ("scores 0.71" if scores else "has 9 bytes: 8 are allowed") in text
+        assert EXPECTED not in text
+        assert HIDDEN_NAME not in text
+        assert "<script>" not in text

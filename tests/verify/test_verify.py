@@ -57,6 +57,18 @@ def test_a_sound_week_is_verified(week: Week) -> None:
     assert verification.survivors == ()
 
 
+def test_every_variant_is_graded_with_the_solutions_weights_and_the_blank_has_none_of_their_points(
+    weights_week: Week,
+) -> None:
+    verification = verify(weights_week)
+    assert surprises(verification) == []
+    assert [f.score for f in verification.findings if f.kind in ("solution", "blank")] == ["8/8", "0/8"]
+    assert {limit.limit: (limit.solution, limit.by) for limit in verification.limits} == {
+        "0.6": ("1", "the other way"),
+        "0.95": ("1", "the other way"),
+    }
+
+
 def test_under_stress_right_answers_keep_full_marks(week: Week, monkeypatch: pytest.MonkeyPatch) -> None:
     build_week(week)
     pids: list[int] = []

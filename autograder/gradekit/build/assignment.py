@@ -52,11 +52,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One week's notebook."""
+    """One week's notebook. `files` come with it; files named as in `hand_in` are handed in with it."""
 
     name: str
     files: tuple[str, ...]
     questions: tuple[Question, ...]
+    hand_in: tuple[str, ...] = ()
 
     @property
     def points(self) -> float:

@@ -46,6 +46,8 @@ def write_bundle(target: Path, transformed: Transformed, reference: Path, files:
     contents["otter_config.json"] = (json.dumps(config, indent=2) + "\n").encode()
     points = {question.name: question.points for question in assignment.tested}
     facts = {"assignment": assignment.name, "points": points, "manual": _manual(transformed)}
+    if assignment.hand_in:
+        facts["hand_in"] = list(assignment.hand_in)
     # among the tests: Otter's image holds these and the files, and the files are what students' code can read
     contents["tests/gradekit.json"] = (json.dumps(facts, indent=2) + "\n").encode()
     contents["tests/cells.json"] = (json.dumps(_cells(transformed), indent=1) + "\n").encode()

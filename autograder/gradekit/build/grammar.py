@@ -26,7 +26,7 @@ _FACTS = re.compile(
     r" · difficulty (?P<difficulty>[1-5]) of 5\*\s*$",
     re.MULTILINE,
 )
-_ASSIGNMENT_KEYS = {"name", "files"}
+_ASSIGNMENT_KEYS = {"name", "files", "hand_in"}
 _QUESTION_KEYS = {"name", "points", "manual", "rubric"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from gradekit.build.stamp import write_stamp
 from gradekit.build.swap import swap_in
 from gradekit.build.transform import Transformed, transform
 from gradekit.course import Week
+from gradekit.hand_in import MOST_BYTES
 from gradekit.problem import Problem
 
 __all__ = ["Built", "build_week", "differences", "load_week", "notebook_bytes", "student_files"]
@@ -77,7 +78,7 @@ def _built(week: Week) -> Iterator[Built]:
         for name, data in student_files(week, transformed).items():
             _write(built.release / name, data)
         _write(built.solutions / week.notebook_name, notebook_bytes(transformed.solution))
-        for name, data in files.items():
+        for name, data in (files | _handed_in(week, transformed.assignment, files)).items():
             _write(built.solutions / name, data)
         label = week.relative(week.release)
         refuse_leaks(built.release, transformed.solution, transformed.release, transformed.tests, label)
@@ -112,10 +113,35 @@ def _given_files(week: Week, names: tuple[str, ...]) -> dict[str, bytes]:
                 continue  # what editors and file browsers leave behind
             if not path.resolve().is_relative_to(week.room.resolve()):
                 raise Problem("is a link out of this folder", where=week.relative(path), mend="copy the file here")
+            if inside.parts[0] == week.hand_in.name:
+                raise Problem("belongs to the solution", where=week.relative(path), mend="take it out of `files`")
             if inside.parts[0] in {"reference", "tests", week.notebook_name}:
                 raise Problem("has the name of something that the build makes", where=week.relative(path))
             files[inside.as_posix()] = path.read_bytes()
     return files
+
+
+def _handed_in(week: Week, assignment: Assignment, given: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What the solution hands in beside its notebook, by name. Students get none of it, nor a file of its name."""
+    found = {}
+    for name in assignment.hand_in:
+        if name in given:
+            raise Problem(f"`files` and `hand_in` both name {name}", where=week.relative(week.source))
+        path = week.hand_in / name
+        if not path.is_file() or path.is_symlink():
+            raise Problem(
+                "is missing: `hand_in` of the assignment config names it",
+                where=week.relative(path),
+                mend="put there what the solution hands in; `gradekit verify` grades with it",
+            )
+        if path.stat().st_size > MOST_BYTES:
+            raise Problem(
+                f"is larger than {MOST_BYTES // 2**20} MiB, and would not be taken", where=week.relative(path)
+            )
+        found[name] = path.read_bytes()
+    if others := sorted({path.name for path in week.hand_in.glob("[!.]*")} - found.keys()):
+        raise Problem("is not named in `hand_in`", where=week.relative(week.hand_in / others[0]), mend="take it away")
+    return found
 
 
 def notebook_bytes(notebook: Any) -> bytes:

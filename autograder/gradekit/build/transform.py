@@ -22,10 +22,15 @@ from gradekit.build.marks import copy_marks, mark
 from gradekit.build.percent import Source
 from gradekit.build.rubric import rubric_prose
 from gradekit.build.test_files import TestFiles
+from gradekit.hand_in import MOST_FILES, SUFFIX, is_weights
 from gradekit.problem import Problem
 
 __all__ = ["Transformed", "transform"]
 
+_EXPORT = (
+    "The zip also holds {}, which must lie beside this notebook. If you have not made it, the cell below ends with an "
+    "error: hand in the notebook alone, for the points of the other questions."
+)
 _KERNEL = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -51,12 +56,12 @@ def transform(source: Source, week: str) -> Transformed:
             where=source.place(0),
             mend=f"write `name: {week}`, the name of its folder",
         )
+    files, hand_in = _names(settings, "files", source), _hand_in(settings, source)
+    export: dict[str, Any] = {"pdf": False, "run_tests": False, "ignore_log": True}
+    if hand_in:
+        export |= {"files": list(hand_in), "instructions": _EXPORT.format(", ".join(f"`{name}`" for name in hand_in))}
     otter = OtterAssignment(
-        {
-            "tests": {"files": True, "ok_format": False},
-            "export_cell": {"pdf": False, "run_tests": False, "ignore_log": True},
-        },
-        require_valid_keys=True,
+        {"tests": {"files": True, "ok_format": False}, "export_cell": export}, require_valid_keys=True
     )
     otter.lang = "python"
     otter.master = Path(f"{week}.ipynb")
@@ -72,17 +77,35 @@ def transform(source: Source, week: str) -> Transformed:
     questions = tuple(question(one, tests.test_cases(name)) for name, one in asked.items())
     mark(release, questions)
     copy_marks(release, solution)
-    files = settings.get("files") or []
-    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
-        raise Problem("`files` is not a list of names", where=source.place(0), mend="write `files: [figures]`")
-    assignment = Assignment(week, tuple(files), questions)
-    return Transformed(assignment, release, solution, tests)
+    return Transformed(Assignment(week, files, questions, hand_in), release, solution, tests)
+
+
+def _names(settings: Mapping[str, Any], key: str, source: Source) -> tuple[str, ...]:
+    names = settings.get(key) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        example = "figures" if key == "files" else f"network{SUFFIX}"
+        raise Problem(f"`{key}` is not a list of names", where=source.place(0), mend=f"write `{key}: [{example}]`")
+    return tuple(names)
+
+
+def _hand_in(settings: Mapping[str, Any], source: Source) -> tuple[str, ...]:
+    """The files that students hand in beside the notebook."""
+    names = _names(settings, "hand_in", source)
+    if wrong := [name for name in names if not is_weights(name)]:
+        raise Problem(
+            f"`hand_in` names {wrong[0]!r}",
+            where=source.place(0),
+            mend=f"files of weights are taken, by a plain name: `hand_in: [network{SUFFIX}]`",
+        )
+    if len(set(names)) < len(names) or len(names) > MOST_FILES:
+        raise Problem(f"`hand_in` names a file twice, or more than {MOST_FILES}", where=source.place(0))
+    return names
 
 
 def _prepared(source: Source, asked: Mapping[str, Asked]) -> Any:
     """A copy that Otter may change: cells numbered and with stable ids, which Otter carries along.
 
-    Rubrics, of which Otter knows nothing, move from the configs into the prose.
+    Otter knows nothing of rubrics, which move from the configs into the prose, nor of `hand_in`, which is left out.
     """
     notebook = nbformat.from_dict(source.notebook)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -92,7 +115,11 @@ def _prepared(source: Source, asked: Mapping[str, Asked]) -> Any:
     question, counts = "", dict[str, int]()
     for i, cell in enumerate(notebook.cells):
         first = (cell.source.splitlines() or [""])[0]
-        if cell.cell_type == "raw" and "BEGIN QUESTION" in first.upper():
+        if i == 0:  # the assignment's
+            config = yaml.safe_load(cell.source)
+            if config.pop("hand_in", None):
+                cell.source = f"{first}\n{yaml.safe_dump(config)}"
+        elif cell.cell_type == "raw" and "BEGIN QUESTION" in first.upper():
             config = yaml.safe_load(cell.source)
             question = config["name"]
             if config.pop("rubric", None):

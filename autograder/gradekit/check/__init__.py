@@ -12,6 +12,7 @@ def test_gradients(env):                             # runs beside the judge
 
 from gradekit.check import evidence
 from gradekit.check.accuracy import accuracy
+from gradekit.check.checkpoint import checkpoint
 from gradekit.check.close import close
 from gradekit.check.counts import counts
 from gradekit.check.evidence import Evidence
@@ -39,6 +40,7 @@ __all__ = [
     "Subject",
     "accuracy",
     "as_subject",
+    "checkpoint",
     "close",
     "counts",
     "evidence",

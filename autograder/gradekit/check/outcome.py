@@ -60,7 +60,7 @@ def outcome(
         if seeds < 1:
             raise AuthoringError(f"expected at least one seed, got {seeds}")
         student, kind = as_subject(env), device.current().kind
-        target, limit = _target_for(at_least, kind), limit_for(seconds, kind)
+        target, limit = target_for(at_least, kind), limit_for(seconds, kind)
         count = seeds if target is not None else 1
         first = cases.only(inputs, experiment.__name__, kind, draw=0, check="outcome")
         runs = _runs(experiment, (inputs, score, *student.identity(experiment, first)), kind)
@@ -71,7 +71,7 @@ def outcome(
                 case = first if run == 0 else cases.only(inputs, experiment.__name__, kind, draw=run, check="outcome")
                 result = student.call(experiment, case, seed=(SEEDS * cases.seed() + run) % 2**63)
                 refuse_blank(result.outputs, experiment, case)
-                value = _value(score, result.outputs, case)
+                value = score_of(score, result.outputs, case)
                 taken = min(result.seconds, result.processor_s) if kind == "cpu" else result.seconds
                 for kept, new in ((values, value), (times, taken), (runs.values, value), (runs.times_s, taken)):
                     kept.append(new)
@@ -105,11 +105,13 @@ def _runs(experiment: Experiment, identity: tuple[object, ...], kind: str) -> Ru
     return kept[-1]
 
 
-def _target_for(target: float | Mapping[str, float], kind: str) -> float | None:
+def target_for(target: float | Mapping[str, float], kind: str) -> float | None:
+    """The target of a device class, None where it has none."""
     return target.get(kind) if isinstance(target, Mapping) else target
 
 
-def _value(score: Callable[[Any, dict[str, Any]], float], outputs: Any, case: dict[str, Any]) -> float:
+def score_of(score: Callable[[Any, dict[str, Any]], float], outputs: Any, case: dict[str, Any]) -> float:
+    """What the judge's score says of the outputs. Raises CheckFailed where it says nothing, or no finite number."""
     try:
         value = float(score(outputs, case))
     except AssertionError:

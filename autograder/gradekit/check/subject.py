@@ -14,7 +14,7 @@ import random
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +22,7 @@ import torch
 
 from gradekit import device
 from gradekit.check import plain
+from gradekit.check.beside import read_beside
 from gradekit.check.clock import Span, Stopwatch
 from gradekit.check.experiment import Experiment, Parameters, parameters, transplant
 from gradekit.check.failure import AuthoringError, CheckFailed, Denied
@@ -130,6 +131,10 @@ class LocalSubject:
         """See `Subject.identity`."""
         names = parameters(experiment, inputs).names
         return (self._namespace, *(self._namespace.get(name, _MISSING) for name in names))
+
+    def handed_in(self, name: str, most_bytes: int) -> bytes:
+        """See `holding.HoldingSubject`: a notebook runs in the folder that it lies in."""
+        return read_beside(Path.cwd(), name, most_bytes)
 
     def metered(self, experiment: Experiment, inputs: dict[str, Any], meter: Any, *, seed: int = 0) -> Outcome:
         """Run it once inside a meter, see `meter.MeteredSubject`."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gradekit.collect.listing import Listing
 from gradekit.collect.record import Row
 from gradekit.collect.upload import File, Upload, without_number
+from gradekit.collect.weights import take_weights
 from gradekit.grade.submission import InvalidSubmission, Notebook, take_notebook
+from gradekit.hand_in import SUFFIX
 
 __all__ = ["Choice", "Wanted", "choose"]
 
@@ -27,11 +30,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Choice:
-    """`notebook` is None where nothing could be taken; `rows`, the one that counts first, say what became of what."""
+    """`notebook` is None where nothing could be taken; `rows`, the one that counts first, say what became of what;
+    `weights` came with the notebook, by name.
+    """
 
     upload: Upload
     notebook: Notebook | None
     rows: tuple[Row, ...]
+    weights: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -49,6 +55,7 @@ def choose(uploads: list[Upload], listing: Listing, wanted: Wanted, due: datetim
     notebook: Notebook | None = None
     chosen = ordered[0][1]
     first: Row | None = None
+    weights: dict[str, bytes] = {}
     rows: list[Row] = []
     for _, upload in ordered:
         blank = _row(upload, due)
@@ -76,16 +83,18 @@ def choose(uploads: list[Upload], listing: Listing, wanted: Wanted, due: datetim
             else:
                 notebook, notes = _named(read, file, wanted)
                 chosen = upload
-                first = replace(row, outcome="taken", why=_joined(upload.note, *notes))
+                weights, left = take_weights(file, upload, listing)
+                first = replace(row, outcome="taken", why=_joined(upload.note, *notes, *left))
         rows += [
             replace(blank, file=file.entry.label, outcome="left out", why=why)
             for file, why in others
             if file.suffix in (".ipynb", ".zip")
         ]
-        besides = [file.name for file, _ in others if file.suffix not in (".ipynb", ".zip")]
+        told = {".ipynb", ".zip"} | ({SUFFIX} if candidates and candidates[0].suffix == ".ipynb" else set())
+        besides = [file.name for file, _ in others if file.suffix not in told]
         if first and notebook is not None and besides:
             first = replace(first, why=_joined(first.why, f"without what came with it: {_names(besides)}"))
-    return Choice(chosen, notebook, (*([first] if first else []), *rows))
+    return Choice(chosen, notebook, (*([first] if first else []), *rows), weights)
 
 
 def _candidates(upload: Upload, wanted: Wanted) -> tuple[list[File], list[tuple[File, str]], str]:

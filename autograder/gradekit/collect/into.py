@@ -172,8 +172,8 @@ def _placed(
         return Place(at, {NOT_TAKEN: said.encode("utf-8", "backslashreplace")}), rows
     file_name = safe_name(choice.notebook.file_name, "notebook.ipynb")
     first = replace(rows[0], notebook=f"{at}/{file_name}")
-    kept, row = stays(first, choice.notebook.data, output, at, recorded)
-    files = {file_name: choice.notebook.data}
+    kept, row = stays(first, choice.notebook.data, choice.weights, output, at, recorded)
+    files = {file_name: choice.notebook.data, **choice.weights}
     if request.nbgrader and choice.upload.at is not None:
         files[nbgrader.TIMESTAMP] = Place.stamp(choice.upload.at)
     return None if kept else Place(at, files), [row, *rows[1:]]

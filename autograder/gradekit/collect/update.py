@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from gradekit.collect.record import Row
+from gradekit.collect.weights import same_weights
 from gradekit.grade.spreadsheet import plain
 from gradekit.grade.submission import InvalidSubmission, take_notebook
 
 __all__ = ["merged", "stays"]
 
 
-def stays(row: Row, data: bytes, output: Path, at: str, recorded: list[Row]) -> tuple[bool, Row]:
+def stays(
+    row: Row, data: bytes, weights: Mapping[str, bytes], output: Path, at: str, recorded: list[Row]
+) -> tuple[bool, Row]:
     """Whether what lies at `output/at` stays, and the new notebook's row with what is to be said of that.
 
     The later one counts, by time, else by the number of the attempt; where neither is known of both, the one that comes
@@ -31,7 +35,7 @@ def stays(row: Row, data: bytes, output: Path, at: str, recorded: list[Row]) -> 
     order = _order(old, row)
     if order < 0:
         return True, replace(row, outcome="duplicate", notebook="", why=f"handed in before {old.file}, which counts")
-    return order == 0 and _same(output / row.notebook, data), row
+    return order == 0 and _same(output / row.notebook, data) and same_weights(output / at, weights), row
 
 
 def _order(old: Row, new: Row) -> int:

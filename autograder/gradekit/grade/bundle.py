@@ -23,7 +23,8 @@ __all__ = ["Bundle", "open_bundle", "read_bundle"]
 @dataclass(frozen=True)
 class Bundle:
     """An unpacked bundle. `points` maps each question that tests grade, in order, to what it is worth; `manual` holds
-    those that a person marks; `cells` are the release's code cells, see `cells.script`.
+    those that a person marks; `cells` are the release's code cells, see `cells.script`; `hand_in` names the files that
+    count beside the notebook.
     """
 
     assignment: str
@@ -32,6 +33,7 @@ class Bundle:
     digest: str
     cells: tuple[dict[str, Any], ...]
     manual: dict[str, Manual] = field(default_factory=dict)
+    hand_in: tuple[str, ...] = ()
 
     @property
     def by_hand(self) -> dict[str, float]:
@@ -77,7 +79,8 @@ def read_bundle(folder: Path, path: Path | None = None) -> Bundle:
                 "was built by an older gradekit", where=path or folder, mend="build it again: gradekit build"
             )
         manual = {str(name): Manual(**question) for name, question in contents["manual"].items()}
-        return Bundle(contents["assignment"], points, folder, _digest(folder), cells, manual)
+        hand_in = tuple(str(name) for name in contents.get("hand_in", ()))
+        return Bundle(contents["assignment"], points, folder, _digest(folder), cells, manual, hand_in)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _no_bundle(path or folder, error) from error
 

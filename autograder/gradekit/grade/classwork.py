@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gradekit import __version__
 from gradekit.grade.batch import default_jobs, grade_each
+from gradekit.grade.beside import digest_beside
 from gradekit.grade.bundle import Bundle
 from gradekit.grade.engine import Terms
 from gradekit.grade.result import Result, merge
@@ -69,6 +70,8 @@ def _known(store: Store, key: Key, name: str) -> Result | None:
 def _key(submission: Submission, bundle: Bundle) -> Key:
     try:
         contents = hashlib.sha256(read_notebook(submission, bundle.assignment)).hexdigest()
+        if bundle.hand_in:
+            contents += f" {digest_beside(submission, bundle.hand_in)}"
     except InvalidSubmission as reason:  # it costs nothing to find out again
         contents = f"invalid: {reason}"
     return Key(contents, bundle.digest, __version__, _device_class())

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradekit.grade import lease, warm
+from gradekit.grade.beside import take_beside
 from gradekit.grade.bundle import Bundle
 from gradekit.grade.cells import script
 from gradekit.grade.result import CaseResult, QuestionResult, Result, Status, stopped
@@ -78,7 +79,7 @@ def grade_submission(bundle: Bundle, submission: Submission, terms: Terms) -> Re
     except InvalidSubmission as reason:
         return _result(bundle, submission, "invalid", {}, str(reason))
     for _ in range(3):  # a judge or a fork server that somebody killed: once more from the beginning
-        heard, late = _judge(bundle, told.cells, terms, terms.seconds - (time.monotonic() - started))
+        heard, late = _judge(bundle, submission, told.cells, terms, terms.seconds - (time.monotonic() - started))
         if heard.done or late or heard.stopped:
             break
     status, note = _said(heard, late, terms.seconds)
@@ -113,17 +114,22 @@ def end_all() -> None:
 atexit.register(end_all)
 
 
-def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -> tuple[_Heard, bool]:
+def _judge(
+    bundle: Bundle, submission: Submission, cells: Sequence[Any], terms: Terms, seconds: float
+) -> tuple[_Heard, bool]:
     """Let a judge grade; what it said, and whether its time ran out."""
     heard = _Heard()
     scratch, held = hold("scratch")
     try:
         scratch.chmod(0o711)  # workers are other users, and pass through to their own folder
+        beside = scratch / "beside"
+        beside.mkdir(mode=0o700)  # the judge's alone
         contents = {
             # the inputs that the checks draw: the same for every run of a bundle, unknown to who has not seen it. Here
             # and not in the task, which passes through the fork server's memory, and so into that of each worker
             "seed": int(bundle.digest[:15], 16),
             "cells": [dataclasses.asdict(cell) for cell in cells],
+            "beside": take_beside(submission, bundle.hand_in, beside),
         }
         (scratch / "script.json").touch(mode=0o600)
         (scratch / "script.json").write_text(json.dumps(contents), encoding="utf-8")
@@ -131,6 +137,7 @@ def _judge(bundle: Bundle, cells: Sequence[Any], terms: Terms, seconds: float) -
             "tests": str(bundle.tests),
             "files": str(bundle.files),
             "script": str(scratch / "script.json"),
+            "beside": str(beside),
             "scratch": str(scratch),
             "questions": [name for name in bundle.points if terms.questions is None or name in terms.questions],
             "question_s": min(seconds, terms.question_s),

@@ -22,11 +22,12 @@ from gradekit import device
 from gradekit.check.failure import AuthoringError, CheckFailed
 from gradekit.check.subject import Subject, references_run_on
 from gradekit.grade import lease
+from gradekit.grade.beside import TAKEN
 from gradekit.grade.result import CaseResult
 from gradekit.grade.test_file import read_test_file, run_test_case
 from gradekit.sandbox.client import Connection
 from gradekit.sandbox.jail import LEVELS
-from gradekit.sandbox.subject import Transport, Worker, WorkerLost, WorkerSubject
+from gradekit.sandbox.subject import HandedIn, Transport, Worker, WorkerLost, WorkerSubject
 
 __all__ = ["Task", "judge", "short_of"]
 
@@ -48,7 +49,9 @@ SECOND_CHANCES = 8
 class Task:
     """What a judge is told. Paths are strings, since it crosses as JSON.
 
-    script: a file with the seed and the cells, see `cells.Script`; scratch: a folder for workers; questions: those to
+    script: a file with the seed, the cells (see `cells.Script`) and what became of each file that may be handed in
+    beside the notebook (see `beside.take_beside`); beside: the folder with those files; scratch: one for workers;
+    questions: those to
     be tested; question_s: seconds that the cells and tests of one question may take, together; require: the least
     isolation, of `jail.LEVELS`; leases: the folder of what is locked while something is timed, see `lease`; enough,
     skip: see `engine.Terms`.
@@ -57,6 +60,7 @@ class Task:
     tests: str
     files: str
     script: str
+    beside: str
     scratch: str
     questions: list[str]
     question_s: float
@@ -84,9 +88,16 @@ def judge(task: dict[str, Any], stream: socket.socket, spawner: socket.socket) -
         try:
             script = json.loads(Path(told.script).read_text(encoding="utf-8"))
             os.environ["GRADEKIT_SEED"] = str(script["seed"])
-            _Judge(told, script["cells"], Connection(spawner), emit).grade()
+            handed_in = _read_handed_in(Path(told.beside), script["beside"])
+            _Judge(told, script["cells"], handed_in, Connection(spawner), emit).grade()
         except Exception as error:
             emit({"stopped": f"{type(error).__name__}: {error}"[:500]})
+
+
+def _read_handed_in(folder: Path, beside: dict[str, str]) -> HandedIn:
+    """Read before anything of the submission runs: what happens to the folder later is of no account."""
+    files = {name: (folder / name).read_bytes() for name, why_not in beside.items() if why_not == TAKEN}
+    return HandedIn(files, {name: why_not for name, why_not in beside.items() if name not in files})
 
 
 FORBIDDEN = frozenset({"pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen"})
@@ -108,8 +119,11 @@ def short_of(level: str, layers: dict[str, str], required: str) -> str:
 
 
 class _Judge:
-    def __init__(self, task: Task, cells: list[dict[str, Any]], connection: Connection, emit: Any) -> None:
+    def __init__(
+        self, task: Task, cells: list[dict[str, Any]], handed_in: HandedIn, connection: Connection, emit: Any
+    ) -> None:
         self._task, self._cells, self._connection, self._emit = task, cells, connection, emit
+        self._handed_in = handed_in
         paths = {path.stem: path for path in sorted(Path(task.tests).glob("*.py"))}
         self._tests = {name: paths[name] for name in task.questions if name in paths}
         self._left = dict.fromkeys(["", *task.questions], task.question_s)  # seconds, by question; "": cells of none
@@ -123,7 +137,7 @@ class _Judge:
         self._lease: int | None = None
         self._waited = 0.0  # seconds, for the lease
         self._chances = SECOND_CHANCES
-        self._subject = WorkerSubject(self._fork(), self._transport)
+        self._subject = WorkerSubject(self._fork(), self._transport, handed_in)
 
     def grade(self) -> None:
         level, layers = self._subject.worker.level, self._subject.worker.layers
@@ -261,6 +275,7 @@ class _Judge:
                     trusted=trusted,
                     memory_bytes=self._task.memory_bytes,
                     accelerator=device.current().kind == "cuda",
+                    beside=None if trusted else self._handed_in.files,
                 )
             except RuntimeError:
                 if attempt == STARTS - 1:

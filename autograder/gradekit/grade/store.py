@@ -59,8 +59,8 @@ _SAME_CONTENT = "submission = ? AND bundle = ? AND kit = ? AND device = ?"
 class Key:
     """What a result follows from, and so what must be the same for it to be used again.
 
-    submission, bundle: sha256 of the notebook's and of the bundle's bytes, in hex; kit: gradekit's version; device:
-    the device class (cuda, mps, cpu).
+    submission, bundle: sha256 of the notebook's and of the bundle's bytes, in hex (of an assignment that takes files
+    beside the notebook, theirs as well); kit: gradekit's version; device: the device class (cuda, mps, cpu).
     """
 
     submission: str

@@ -59,10 +59,14 @@ _ODD_FILES = {errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP}  # a socket, a device
 
 @dataclass(frozen=True)
 class Submission:
-    """One student's work: `path` is a notebook, or a zip that holds one. `name` is text that any file may hold."""
+    """One student's work: `path` is a notebook, or a zip that holds one. `name` is text that any file may hold.
+
+    beside: the folder in which files beside the notebook are this student's, None where there is none: see `beside`.
+    """
 
     name: str
     path: Path
+    beside: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,13 @@ def find_submissions(paths: Iterable[Path]) -> list[Submission]:
     is graded, so that nobody is passed over in silence; names that begin with a dot are left out, and the record that
     `gradekit collect` keeps in a folder. No link is followed, but for a folder's that is named in `paths`. UsageProblem
     where a path does not exist or a folder is empty.
+
+    What lies beside a notebook can be its author's only in a student's own folder, or where no other file of the same
+    folder is named: a class's notebooks in one folder share it.
     """
-    found: list[tuple[list[str], Path]] = []
+    paths = list(paths)
+    named = Counter(path.parent.resolve() for path in set(paths))
+    found: list[_Found] = []
     for path in paths:
         if os.path.isdir(path):
             try:
@@ -102,24 +111,35 @@ def find_submissions(paths: Iterable[Path]) -> list[Submission]:
                 raise UsageProblem("is empty", where=path, mend="name a folder of submissions")
             found += inside
         elif os.path.lexists(path):
-            found.append(([path.parent.resolve().name, path.stem], path))
+            alone = named[path.parent.resolve()] == 1
+            found.append(_Found([path.parent.resolve().name, path.stem], path, path.parent if alone else None))
         else:
             raise UsageProblem("there is no such file or folder", where=path)
     return _named(found)
 
 
-def _inside(folder: Path, above: list[str]) -> Iterator[tuple[list[str], Path]]:
+@dataclass(frozen=True)
+class _Found:
+    """What a submission may be named after, from the outer folder to the file; the rest as in Submission."""
+
+    parts: list[str]
+    path: Path
+    beside: Path | None = None
+
+
+def _inside(folder: Path, above: list[str]) -> Iterator[_Found]:
     for path in sorted(folder.iterdir()):
         if path.name in SKIPPED or path.name.startswith(".") or path.name == RECORD:
             continue
         if os.path.isdir(path) and not path.is_symlink():
             works = _works(path)
             for work in works:
-                yield [*above, path.name if len(works) == 1 else f"{path.name}/{work.stem}"], work
+                name = path.name if len(works) == 1 else f"{path.name}/{work.stem}"
+                yield _Found([*above, name], work, work.parent)
             if not works:
-                yield [*above, path.name], path
+                yield _Found([*above, path.name], path)
         else:
-            yield [*above, path.stem if path.suffix.lower() in _SUFFIXES else path.name], path
+            yield _Found([*above, path.stem if path.suffix.lower() in _SUFFIXES else path.name], path)
 
 
 def _works(folder: Path) -> list[Path]:
@@ -148,22 +168,22 @@ def _is_work(path: Path) -> bool:
     )
 
 
-def _named(found: list[tuple[list[str], Path]]) -> list[Submission]:
+def _named(found: list[_Found]) -> list[Submission]:
     """The shortest tail of its path that tells each from the others; a number where even the whole does not."""
-    found = [([_text(part) for part in parts], path) for parts, path in found]
     paths: dict[str, set[Path]] = {}
-    for parts, path in found:
-        paths.setdefault(parts[-1], set()).add(path)
-    names: dict[str, Path] = {}
+    for work in found:
+        paths.setdefault(_text(work.parts[-1]), set()).add(work.path)
+    names: dict[str, _Found] = {}
     counts: Counter[str] = Counter()
-    for parts, path in found:
+    for work in found:
+        parts = [_text(part) for part in work.parts]
         name = "/".join(parts[-2:]) if len(paths[parts[-1]]) > 1 else parts[-1]
         unique = name
         while unique in names:
             counts[name] += 1
             unique = f"{name}-{counts[name] + 1}"
-        names[unique] = path
-    return [Submission(name, path) for name, path in names.items()]
+        names[unique] = work
+    return [Submission(name, work.path, work.beside) for name, work in names.items()]
 
 
 def _text(name: str) -> str:

@@ -41,6 +41,10 @@ _ADVICE = {
         "training did not reach what is asked",
         "several seeds of your own, and a look at the worst run rather than the best",
     ),
+    "checkpoint": (
+        "the weights that were handed in were not taken, or do not reach what is asked",
+        "loading the file as it lies on your disk into a new network, and scoring it on data that you kept back",
+    ),
     "rules": (
         "it uses something that the question forbids, or lacks something it asks for",
         "reading again what may be used",
@@ -58,7 +62,7 @@ _NOT_MEASURED = (
     "the other tests first",
 )
 # What is measured without telling anything of what is expected.
-_MEASURED = {"speed", "memory", "outcome"}
+_MEASURED = {"speed", "memory", "outcome", "checkpoint"}
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def _over(evidence: Mapping[str, Any]) -> bool:
     data = evidence.get("data", {})
     if evidence.get("verdict") != "fail" or evidence.get("check") not in _MEASURED:
         return False
-    if data.get("scores") or (evidence["check"] == "memory" and "resident_bytes" in data):
+    if data.get("scores") or data.get("refused") or (evidence["check"] == "memory" and "resident_bytes" in data):
         return True
     ratio, limit = data.get("ratio"), data.get("limit")
     return isinstance(ratio, int | float) and isinstance(limit, int | float) and ratio > limit
@@ -177,7 +181,10 @@ def _measured(case: CaseResult) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _is_measured(evidence: Mapping[str, Any]) -> bool:
     """Whether there is something in figures: what is not finite stands there as text."""
     data = evidence.get("data", {})
-    wanted = data.get("scores", []) if evidence.get("check") == "outcome" else [data.get("ratio"), data.get("limit")]
+    if evidence.get("check") == "checkpoint" and data.get("refused"):
+        return True
+    trained = evidence.get("check") in ("outcome", "checkpoint")
+    wanted = data.get("scores", []) if trained else [data.get("ratio"), data.get("limit")]
     return (
         evidence.get("check") in _MEASURED and bool(wanted) and all(isinstance(value, int | float) for value in wanted)
     )
@@ -185,7 +192,9 @@ def _is_measured(evidence: Mapping[str, Any]) -> bool:
 
 def _words(evidence: Mapping[str, Any]) -> str:
     data = evidence["data"]
-    if evidence["check"] == "outcome":
+    if evidence["check"] == "checkpoint" and data.get("refused"):
+        return shown(str(data["refused"]), MOST)  # of the file alone, which is the student's
+    if evidence["check"] in ("outcome", "checkpoint"):
         return f"scores {', '.join(f'{float(score):.4g}' for score in data['scores'])}"
     ratio, limit = float(data["ratio"]), float(data["limit"])
     if evidence["check"] == "memory" and ratio <= limit and evidence["verdict"] == "fail":

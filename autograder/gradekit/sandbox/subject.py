@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from gradekit.check import plain
+from gradekit.check.beside import missing, refused, too_large
 from gradekit.check.clock import Stopwatch
 from gradekit.check.experiment import Experiment, parameters
 from gradekit.check.failure import AuthoringError, CheckFailed
@@ -53,7 +54,7 @@ class Worker:
     """One jailed process. `deadline` (time.monotonic) bounds every request; after WorkerLost it is of no more use.
 
     It gets a copy of `files`, without the reference unless it is `trusted`: it is another user, who may not pass where
-    the bundle lies.
+    the bundle lies. And of `beside`, so that a notebook finds what lay beside it; what it makes of that is its affair.
     """
 
     def __init__(
@@ -66,11 +67,14 @@ class Worker:
         readable: Sequence[Path] = (),
         memory_bytes: int,
         accelerator: bool = False,
+        beside: Mapping[str, bytes] | None = None,
     ) -> None:
         scratch.mkdir(parents=True)
         if files is not None:
             hidden = None if trusted else shutil.ignore_patterns("reference")
             shutil.copytree(files, scratch, dirs_exist_ok=True, ignore=hidden)
+        for name, data in (beside or {}).items():
+            (scratch / name).write_bytes(data)
         self.deadline = math.inf
         self.lost, self.killed = "", False
         self._connection, self._scratch = connection, scratch
@@ -240,12 +244,27 @@ def _below(pid: int) -> list[int]:
     return found
 
 
-class WorkerSubject:
-    """See `check.subject.Subject`. `transport` gives the seconds for which such inputs and outputs are on their way."""
+@dataclasses.dataclass(frozen=True)
+class HandedIn:
+    """The judge's own copy of what was handed in beside the notebook, by name.
 
-    def __init__(self, worker: Worker, transport: "Transport | None" = None) -> None:
+    files: what was taken; why_not: of every other file that the assignment names, why it was not, "" where nobody
+    handed it in.
+    """
+
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    why_not: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class WorkerSubject:
+    """See `check.subject.Subject`. `transport` gives the seconds for which such inputs and outputs are on their way;
+    nothing of `handed_in` is read from the worker's folder.
+    """
+
+    def __init__(self, worker: Worker, transport: "Transport | None" = None, handed_in: HandedIn | None = None) -> None:
         self.worker = worker
         self._transport = transport
+        self._handed_in = handed_in or HandedIn()
         self.generation = object()  # another one whenever a cell has run
 
     def call(
@@ -281,6 +300,17 @@ class WorkerSubject:
     def identity(self, experiment: Experiment, inputs: Mapping[str, Any]) -> tuple[object, ...]:
         """See `Subject.identity`."""
         return (self, self.generation)
+
+    def handed_in(self, name: str, most_bytes: int) -> bytes:
+        """See `check.holding.HoldingSubject`."""
+        data, why_not = self._handed_in.files.get(name), self._handed_in.why_not.get(name)
+        if data is not None:
+            if len(data) > most_bytes:
+                raise too_large(name, len(data), most_bytes)
+            return data
+        if why_not is None:
+            raise AuthoringError(f"a test reads {name}, which `hand_in` of the assignment does not name")
+        raise refused(name, why_not) if why_not else missing(name)
 
     @contextlib.contextmanager
     def guarded(self, experiment: Experiment, forbid: tuple[str, ...]) -> Iterator[None]:

@@ -48,6 +48,7 @@ def catch(
     graded: Result,
     folder: Path,
     *,
+    beside: Path | None = None,
     jobs: int,
     seconds: float,
     on_result: Callable[[Result], None],
@@ -56,7 +57,8 @@ def catch(
     it fails; one that lives, by those of the other questions that it touches too. Those that are listed are left out.
 
     touched: see `reach`; graded: the result of the solution, from which each question's time is set; folder: for the
-    notebooks, each of which is removed when it was graded. `on_result` is called with the last result of each.
+    notebooks, each of which is removed when it was graded; beside: see Submission. `on_result` is called with the last
+    result of each.
     """
     listed = {m: [e for e in equivalents if e.question == m.question and e.makes(m.before, m.after)] for m in mutations}
     counted = [mutation for mutation in mutations if not listed[mutation]]
@@ -73,7 +75,7 @@ def catch(
             )
             for its in questions
         ]
-        submissions = [_write(solution, mutation, folder / f"{i}.ipynb") for i, mutation in enumerate(some)]
+        submissions = [_write(solution, mutation, folder / f"{i}.ipynb", beside) for i, mutation in enumerate(some)]
         alive = []
         for i, result in grade_each(bundle, submissions, jobs=jobs, terms=terms):
             submissions[i].path.unlink()
@@ -91,7 +93,7 @@ def catch(
     return Automatic(len(counted) - len(survived), tuple(survived), len(mutations) - len(counted), tuple(idle))
 
 
-def _write(solution: Any, mutation: Mutation, path: Path) -> Submission:
+def _write(solution: Any, mutation: Mutation, path: Path, beside: Path | None) -> Submission:
     notebook = copy.copy(solution)
     notebook.cells = [copy.copy(cell) for cell in solution.cells if cell.cell_type == "code"]
     for cell in notebook.cells:
@@ -99,4 +101,4 @@ def _write(solution: Any, mutation: Mutation, path: Path) -> Submission:
         if str(cell.id) == mutation.cell:
             cell.source = mutation.source
     nbformat.write(notebook, path)
-    return Submission(mutation.name, path)
+    return Submission(mutation.name, path, beside)

@@ -32,7 +32,7 @@ from gradekit.verify.variant import Mutant, Variant
 
 __all__ = ["Finding", "Verification", "stress_week", "verify_week"]
 
-_LONG = ("outcome", "speed")
+_LONG = ("checkpoint", "outcome", "speed")
 """Checks that take seconds."""
 
 
@@ -84,6 +84,7 @@ def verify_week(
 
     A mutant or alternate is graded by the questions that a change to its answer can touch (see `reach`), or that it
     must fail; for the others the solution's results stand. Each automatic mutant is graded until a test catches it.
+    What the solution hands in beside its notebook is handed in with all of them, and with the blank.
     """
     label = week.relative(week.mutants)
     mutants, alternates = read_variants(week.mutants, label)
@@ -95,7 +96,7 @@ def verify_week(
     on_start(repeats + 1 + len(variants) + len(made))
     with open_bundle(week.bundle) as bundle, tempfile.TemporaryDirectory(prefix="gradekit-verify-") as folder:
         grade = partial(grade_batch, bundle, jobs=jobs, on_result=on_result)
-        first, blank = _solution(week), Submission("blank", week.release / week.notebook_name)
+        first, blank = _solution(week), Submission("blank", week.release / week.notebook_name, week.solutions)
         submissions = _write(week, variants, notebook, Path(folder))
         right = submissions[len(mutants) :]
         wide = [_touched(its, bundle, submission, seconds) for its, submission in zip(alternates, right, strict=True)]
@@ -118,6 +119,7 @@ def verify_week(
             reach(_cells(bundle, first), _tests(bundle)),
             solution,
             Path(folder),
+            beside=week.solutions,
             jobs=jobs,
             seconds=seconds,
             on_result=on_result,
@@ -173,11 +175,11 @@ def stress_week(
 
 
 def _solution(week: Week) -> Submission:
-    return Submission("solution", week.solutions / week.notebook_name)
+    return Submission("solution", week.solutions / week.notebook_name, week.solutions)
 
 
 def _again(solution: Submission, repeats: int) -> list[Submission]:
-    return [Submission(f"solution, grading {number}", solution.path) for number in range(2, repeats + 1)]
+    return [replace(solution, name=f"solution, grading {number}") for number in range(2, repeats + 1)]
 
 
 def _write(week: Week, variants: Sequence[Variant], notebook: Any, folder: Path) -> list[Submission]:
@@ -185,7 +187,7 @@ def _write(week: Week, variants: Sequence[Variant], notebook: Any, folder: Path)
     for number, variant in enumerate(variants):
         path = folder / f"variant-{number}.ipynb"
         nbformat.write(apply(variant, notebook, week.relative(week.mutants)), path)
-        submissions.append(Submission(variant.name, path))
+        submissions.append(Submission(variant.name, path, week.solutions))
     return submissions
 
 
