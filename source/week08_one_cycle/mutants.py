@@ -6,6 +6,7 @@ from gradekit.verify import Alternate, Equivalent, Mutant
 CYCLES = ("cycles of two*", "cycles of three*", "every group*")
 BY_HAND = ("a linear cycle of ten*", "a linear cycle of three*")
 CLIPPED = ("gradients of 3 and 4*", "with a norm_type*", "parameters without*", "norms of every*", "one tensor*")
+WEIGHTS = ("the weights that were handed in get 85*", "the weights that were handed in get 92*")
 CURVES = ("each rate is*", "rates and smoothed*")
 
 MUTANTS = [
@@ -219,6 +220,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
                 "with a norm_type*",
                 "gradients that are short*",
                 "norms of every*",
+                "infinite and NaN*",
                 "speed*",
                 "operators*",
             )
@@ -233,7 +235,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
         "always the Euclidean norm",
         question="q2",
         why="norm_type is accepted, and not used",
-        fails={"q2": ("with a norm_type*", "norms of every*")},
+        fails={"q2": ("with a norm_type*", "norms of every*", "infinite and NaN*")},
         replace={
             "torch.stack(torch._foreach_norm(gradients, norm_type)), norm_type)": (
                 "torch.stack(torch._foreach_norm(gradients, 2.0)), 2.0)"
@@ -706,6 +708,62 @@ MUTANTS += [
         fails={"q4": "on an easy*"},
         replace={"return history": 'history["loss"] = history["loss"][::15]\n    return history'},
     ),
+    # -- q6 --------------------------------------------------------------------------------------------------------
+    Mutant(
+        "another network than the one of the file",
+        question="q6",
+        why="the width is changed after the training",
+        fails={"q6": WEIGHTS},
+        replace={
+            "convolution(3, 16, 2)": "convolution(3, 24, 2)",
+            "Block(16, 32), Block(32, 64)": "Block(24, 48), Block(48, 96)",
+            "nn.Linear(64, 10)": "nn.Linear(96, 10)",
+        },
+    ),
+    Mutant(
+        "the mean in place of the largest",
+        question="q6",
+        why="the usual end of a residual network, but not of the one that was trained",
+        fails={"q6": WEIGHTS},
+        replace={".amax((2, 3))": ".mean((2, 3))"},
+    ),
+    Mutant(
+        "normalised in training only",
+        question="q6",
+        why="the images of the training were shifted outside of the network, which now meets others",
+        fails={"q6": WEIGHTS},
+        replace={"self.stem(x)": "self.stem(x - x.mean())"},
+    ),
+    Mutant(
+        "softmax over the batch",
+        question="q6",
+        why="the wrong dimension: an image's scores depend on the others",
+        fails={"q6": ("ten scores*",)},
+        may_fail=WEIGHTS,
+        replace={".amax((2, 3)))": ".amax((2, 3))).softmax(0)"},
+    ),
+    Mutant(
+        "never in eval mode",
+        question="q6",
+        why="train() is called in forward, so that statistics come from the batch",
+        fails={"q6": ("ten scores*",)},
+        may_fail=WEIGHTS,
+        replace={"return self.scores(": "self.train()\n        return self.scores("},
+    ),
+    Mutant(
+        "labels in place of scores",
+        question="q6",
+        why="the prediction is returned, of which there is one",
+        fails={"q6": ("ten scores*", *WEIGHTS)},
+        replace={".amax((2, 3)))": ".amax((2, 3))).argmax(1)"},
+    ),
+    Mutant(
+        "the same scores for all",
+        question="q6",
+        why="scores of zero, ten of them",
+        fails={"q6": ("ten scores*", *WEIGHTS)},
+        replace={".amax((2, 3)))": ".amax((2, 3))) * 0"},
+    ),
 ]
 
 ALTERNATES = [
@@ -886,6 +944,18 @@ def train(model, images, labels, epochs):
             history["loss"].append(loss.item())
             history["lr"].append(optimizer.param_groups[0]["lr"])
     return history
+""",
+    ),
+    Alternate(
+        "a subclass of the network of q4",
+        question="q6",
+        why="a SmallResNet under another name, with a forward of its own",
+        define="""
+class Network(SmallResNet):
+    def forward(self, x):
+        for layer in (self.stem, nn.ReLU(), *self.blocks):
+            x = layer(x)
+        return self.scores(x.flatten(2).max(2).values)
 """,
     ),
 ]
