@@ -1176,7 +1176,7 @@ plt.show()
 #
 # The study plan asks for CIFAR-10 to at least 94 % in under 100 epochs, for which one wants a GPU. Here it is the same task for
 # some seconds of a CPU: 4,000 scenes, **five epochs**, and a network that is given. Of SGD at a constant rate, the best of five
-# rates that we tried gets 67 % of unseen scenes right after five epochs, and 71 % after ten. You are asked for 72 % in five.
+# rates that we tried gets 67 % of unseen scenes right after five epochs, and 71 % after ten. You are asked for 69 % in five.
 #
 # **The idea.** The budget is known, so the last step is known, and a schedule can be made to end there: high while there is far
 # to go, almost nothing when it is over. `train` gets the number of epochs and plans its whole run from it.
@@ -1201,7 +1201,8 @@ plt.show()
 #   first two thirds of the run, and ends at less than a twentieth of it.
 # - 14, hidden: two trainings of five epochs on 4,000 scenes each, with seeds, scenes and a network that you have not seen.
 #   What counts is the mean of the two accuracies on 2,000 other scenes minus their standard deviation (the difference of
-#   the two, divided by $\sqrt2$). At least **55 %**: 6 points. At least **72 %**: 8 more. A training may take 40 seconds of one CPU core, or of a GPU (the solution takes 3 to 6 on a CPU).
+#   the two, divided by $\sqrt2$). At least **55 %**: 6 points. At least **69 %**: 8 more. A training may take 40 seconds of
+#   one CPU core, or of a GPU (the solution takes 3 to 6 on a CPU).
 #
 # For orientation, means of several trainings of five epochs: the solution 78 % (standard deviation 1.3 %); the same SGD without
 # the cycle, at a constant rate of 0.02 or 0.03, 67 % (3 to 4 %); at 0.01 64 %; at 0.002 49 %; at 0.1, the peak of the
@@ -1224,7 +1225,7 @@ plt.show()
 # to zero between steps.
 # </details>
 #
-# <details><summary><code>the score is … : 0.72 is needed</code>, and you are close</summary>
+# <details><summary><code>the score is … : 0.69 is needed</code>, and you are close</summary>
 #
 # Many small batches make many steps. A stronger weight decay than usual helps short runs. A flipped arrow is still an arrow.
 # Change one thing at a time, try each with two seeds, and write down what you tried.
@@ -1425,7 +1426,7 @@ hidden: true
 # The targets are set from the reference's own distribution: 40 runs, each with its own scenes, width, order of classes and
 # start (torch 2.15, CPU): mean 77.8 %, standard deviation 1.3 %, lowest 74.8 %; 3 to 6 s of processor time a run. Mean - std
 # of two, resampled 20,000 times from these: mean 76.8 %, standard deviation 1.2 %, 0.1 % quantile 73.8 %, lowest 73.6 %. None
-# falls below 72 %. At a constant rate of 0.02, ten runs: mean 66.8 %, standard deviation 3.4 %, 61.2 to 70.6 %; of 0.03,
+# falls below 69 %; other recipes with a cycle (the alternates) reach 71 to 73 %. At a constant rate of 0.02, ten runs: mean 66.8 %, standard deviation 3.4 %, 61.2 to 70.6 %; of 0.03,
 # six runs: 59.9 to 71.8 %. So an answer with a good constant rate has the first target, and one with a cycle both.
 def test_target(env):
     """five epochs bring the network to 55 % of scenes that it has never seen"""
@@ -1437,8 +1438,8 @@ points: 8
 hidden: true
 """ # END TEST CONFIG
 def test_higher_target(env):
-    """five epochs bring the network to 72 %, which SGD at a constant rate has not reached after ten"""
-    check.outcome(five_epochs, env, some_scenes, score=share_right, at_least=0.72, seconds=40.0, seeds=2)
+    """five epochs bring the network to 69 %, which SGD at a constant rate does not reach in that time"""
+    check.outcome(five_epochs, env, some_scenes, score=share_right, at_least=0.69, seconds=40.0, seeds=2)
 
 # %% [raw]
 # # END TESTS
