@@ -1558,7 +1558,7 @@ def share_less_similar(a, b):
     return (similar[near] < similar[place[b]]).float().mean().item()
 
 
-pairs = "open close|enter exit|start stop|before after|positive negative|single double|list tuple|list set|try finally|loop while|stdin stdout"
+pairs = "open close|enter exit|start stop|before after|positive negative|single double|list tuple|list set|try finally|loop while|digits letters"
 shares = {}
 for pair in pairs.split("|"):
     a, b = pair.split()
