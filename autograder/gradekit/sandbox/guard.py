@@ -83,14 +83,6 @@ class Twin:
     def memory(self) -> "Memory":
         return Memory.of(self.pid)
 
-    def forget_peak(self) -> None:
-        """The most that ever lay in memory is what lies there now: what it gave back before is no matter of a call's.
-
-        Where the kernel does not let us (/proc/PID/clear_refs belongs to the process's user), it counts.
-        """
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{self.pid}/clear_refs").write_text("5")
-
     def trim(self) -> None:
         """Let it give back what it holds of freed memory."""
         _tell(self._worker, "sentry", "trim")

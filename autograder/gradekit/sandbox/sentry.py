@@ -198,7 +198,7 @@ def install(key: bytes) -> None:
         getframe=sys._getframe,
         audit=sys.audit,
         refusal=_refusal,
-        trim=_trimmer(),
+        trim=trimmer(),
         getpid=os.getpid,
         handles=handles,
         refusing=_refusing,
@@ -382,7 +382,7 @@ def _handle_of(audit: Any) -> Any:
     return handle
 
 
-def _trimmer() -> Any:
+def trimmer() -> Any:
     """Gives back what malloc keeps of freed memory, so that what is taken again is seen."""
     return getattr(ctypes.CDLL(None), "malloc_trim", abs)
 

@@ -325,7 +325,6 @@ class WorkerSubject:
             return None
         assert isinstance(experiment, types.FunctionType)
         with twin(self.worker, experiment) as other:
-            other.forget_peak()
             before = other.memory()
             self.call(experiment, inputs, watch=True)  # which keeps the output
             after = other.memory()

@@ -64,6 +64,8 @@ def _shell() -> InteractiveShell:
 SHELL = _shell()
 """Made once, before any fork."""
 
+_trim = sentry.trimmer()
+
 
 def work(stream: socket.socket, isolation: Isolation, policy: Policy) -> NoReturn:
     """Serve the judge until it hangs up."""
@@ -166,6 +168,7 @@ class _Served:
 
         The judge sees to it that this one stands still meanwhile.
         """
+        _trim(0)  # here, since the kernel takes what the twin has at its start for the least that its peak can be
         twin = os.fork()
         if twin == 0:
             resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
