@@ -7,12 +7,16 @@
 Prints Markdown. A week is a function that yields its comparisons: add yours to WEEKS. The sides of a comparison take
 turns, in an order drawn anew each time, and the figures are medians of ratios within a turn, so that a machine whose
 speed drifts does not favour one of them.
+
+Where a reference calls torch's matrix product, that product alone, on matrices that are ready and into one that is
+there, is timed as well: no way of preparing and adding up can be faster.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import math
 import os
 import platform
 import random
@@ -37,7 +41,10 @@ SHORT = 81  # turns of what takes milliseconds
 
 
 class Comparison(NamedTuple):
-    """The reference, a plain version and a library's at the same work; at most `target` times the library's time."""
+    """The reference, a plain version and a library's at the same work; at most `target` times the library's time.
+
+    `products` is what of the reference's work are matrix products.
+    """
 
     what: str
     reference: Callable[[], Any]
@@ -45,14 +52,16 @@ class Comparison(NamedTuple):
     target: float
     plain: Callable[[], Any] | None = None
     turns: int = TURNS
+    products: Callable[[], Any] | None = None
 
 
 class Figure(NamedTuple):
-    """Medians: seconds of the reference; times of the plain version over its, and of its over the library's."""
+    """Medians: seconds of the reference; the plain version over it; it, and its products, over the library."""
 
     seconds: float
     plain: float | None
     library: float
+    products: float | None
 
 
 def week05(quick: bool) -> Iterator[Comparison]:
@@ -81,6 +90,7 @@ def week05(quick: bool) -> Iterator[Comparison]:
             lambda its=forward: conv2d(*its),
             2.0,
             turns=SHORT,
+            products=_products(x, w, dout),
         )
         yield Comparison(
             f"week 5: its gradients, {what}",
@@ -88,7 +98,26 @@ def week05(quick: bool) -> Iterator[Comparison]:
             lambda its=(dout, x, w, *back): torch.ops.aten.convolution_backward(*its),
             2.0,
             turns=SHORT,
+            products=_products(x, w, dout, back=True),
         )
+
+
+def _products(x: torch.Tensor, w: torch.Tensor, dout: torch.Tensor, back: bool = False) -> Callable[[], Any]:
+    """The matrix products of a convolution, or of its gradients, as the reference has them: one for each kernel row."""
+    (o, c, kh, kw), n, places = w.shape, len(x), dout[0, 0].numel()
+    strips, rows, flat = torch.randn(n, c * kw, places), torch.randn(n, o, c * kw), torch.randn(n, o, places)
+    drows = torch.empty(n, c * kw, o)
+
+    def forward() -> None:
+        for _ in range(kh):
+            torch.bmm(rows, strips, out=flat)
+
+    def backward() -> None:
+        for _ in range(kh):
+            torch.bmm(strips, flat.mT, out=drows)
+            torch.bmm(rows.mT, flat, out=strips)
+
+    return backward if back else forward
 
 
 def week18(quick: bool) -> Iterator[Comparison]:
@@ -100,6 +129,7 @@ def week18(quick: bool) -> Iterator[Comparison]:
         x, linear = torch.randn(rows, inputs), torch.nn.Linear(inputs, outputs)
         layer = week.Int8Linear(linear, 0.03, 5)
         packed = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(linear), {torch.nn.Linear})
+        q, total = x.to(torch.int8), torch.empty(rows, outputs, dtype=torch.int32)
         yield Comparison(
             f"week 18: int8 layer, {rows} rows, {inputs} -> {outputs}",
             lambda layer=layer, x=x: layer(x),
@@ -107,6 +137,7 @@ def week18(quick: bool) -> Iterator[Comparison]:
             1.1,
             lambda linear=linear, x=x: linear(x),
             turns=SHORT,
+            products=lambda its=(q, layer.q_weight.T), out=total: torch._int_mm(*its, out=out),
         )
 
 
@@ -221,8 +252,9 @@ WEEKS: dict[str, Callable[[bool], Iterator[Comparison]]] = {"week05": week05, "w
 def measure(comparison: Comparison, turns: int) -> Figure:
     """Processor time of this process: other programs on the machine do not count, threads of a library do."""
     sides = {"reference": comparison.reference, "library": comparison.library}
-    if comparison.plain is not None:
-        sides["plain"] = comparison.plain
+    for name, side in (("plain", comparison.plain), ("products", comparison.products)):
+        if side is not None:
+            sides[name] = side
     for run in (comparison.reference, comparison.library):
         run()  # what is loaded in a first call
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -232,11 +264,19 @@ def measure(comparison: Comparison, turns: int) -> Figure:
             before = time.process_time()
             sides[name]()
             times[name].append(time.process_time() - before)
-    over = [own / other for own, other in zip(times["reference"], times["library"], strict=True)]
-    plain = [other / own for own, other in zip(times["reference"], times.get("plain", []), strict=False)]
     return Figure(
-        statistics.median(times["reference"]), statistics.median(plain) if plain else None, statistics.median(over)
+        statistics.median(times["reference"]),
+        plain=_ratio(times, "plain", "reference"),
+        library=_ratio(times, "reference", "library") or math.nan,
+        products=_ratio(times, "products", "library"),
     )
+
+
+def _ratio(times: dict[str, list[float]], of: str, to: str) -> float | None:
+    """The median over the turns; none if one of the sides is not there."""
+    both = zip(times.get(of, []), times[to], strict=False)
+    return statistics.median(ratios) if (ratios := [a / b for a, b in both]) else None
+
 
 
 def main() -> None:
@@ -254,15 +294,17 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
-    print("| what | reference | plain version | beside the library | target |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| what | reference | plain version | beside the library | target | its products alone |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for name in arguments.weeks or WEEKS:
         for comparison in WEEKS[name](arguments.quick):
             figure = measure(comparison, 3 if arguments.quick else comparison.turns)
             plain = f"{figure.plain:.1f} times as long" if figure.plain is not None else ""
             beside = f"{figure.library:.2f} times as long"
             met = f"at most {comparison.target:g}: **{'met' if figure.library <= comparison.target else 'missed'}**"
-            print(f"| {comparison.what} | {1000 * figure.seconds:.3g} ms | {plain} | {beside} | {met} |", flush=True)
+            products = f"{figure.products:.2f} times as long" if figure.products is not None else ""
+            seconds = f"{1000 * figure.seconds:.3g} ms"
+            print(f"| {comparison.what} | {seconds} | {plain} | {beside} | {met} | {products} |", flush=True)
 
 
 if __name__ == "__main__":

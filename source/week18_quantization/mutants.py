@@ -539,7 +539,8 @@ def quantize(x, scale, zero_point, bits=8, axis=None):
         "the true gradient",
         question="q5",
         why="a staircase is flat: right, and nothing learns",
-        fails={"q5": ("the gradient goes*", "fine_tune leaves*", "the gradient agrees*", "the fine-tuned*")},
+        fails={"q5": ("the gradient goes*", "fine_tune leaves*", "the gradient agrees*")},
+        may_fail="the fine-tuned*",  # embedding and norms do learn: 0.169 to 0.206 bits (14 runs), the limit is 0.20
         replace={"return dout * inside, None, None, None": "return 0 * dout, None, None, None"},
     ),
     Mutant(

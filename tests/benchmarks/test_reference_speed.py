@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -24,9 +25,11 @@ def test_a_ratio_is_that_of_the_work():
     def work(n: int) -> int:
         return sum(range(n))
 
-    figure = measure(Comparison("sums", lambda: work(200_000), lambda: work(400_000), 1.0, lambda: work(800_000)), 15)
+    sums = [functools.partial(work, n) for n in (200_000, 400_000, 800_000, 100_000)]
+    figure = measure(Comparison("sums", sums[0], sums[1], 1.0, plain=sums[2], products=sums[3]), 15)
     assert figure.library == pytest.approx(0.5, rel=0.3)
     assert figure.plain == pytest.approx(4.0, rel=0.3)
+    assert figure.products == pytest.approx(0.25, rel=0.3)
 
 
 def test_it_prints_a_table():
