@@ -278,7 +278,6 @@ def _ratio(times: dict[str, list[float]], of: str, to: str) -> float | None:
     return statistics.median(ratios) if (ratios := [a / b for a, b in both]) else None
 
 
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("weeks", nargs="*", metavar="WEEK", help=f"of {', '.join(WEEKS)}; all of them by default")
