@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,7 +36,10 @@ AT_ONCE = 2
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """notebooks: what is graded, by its name, which a file can have; of: what each is a variant of."""
+    """notebooks: what is graded, by its name, which a file can have; of: what each is a variant of.
+
+    Where files are handed in beside the notebook (`hand_in`) they are zips with both.
+    """
 
     week: str
     bundle: Path
@@ -62,16 +66,22 @@ def prepare(slug: str, root: Path, only: Sequence[str]) -> Material:
     blank: Any = nbformat.read(week.release / week.notebook_name, as_version=4)
     every = {"solution": solution, "blank": blank}
     every |= {variant.name: apply(variant, solution, str(week.mutants)) for variant in [*mutants, *alternates]}
+    with open_bundle(week.bundle) as bundle:
+        questions, hand_in = tuple(bundle.points), bundle.hand_in
     notebooks, of = {}, {}
+    (root / "notebooks").mkdir()
     for number, (name, notebook) in enumerate(every.items()):
         if not only or any(fnmatch.fnmatchcase(name, pattern) for pattern in only):
-            file = f"v{number:03}"
-            notebooks[file] = root / "notebooks" / f"{file}.ipynb"
-            notebooks[file].parent.mkdir(exist_ok=True)
-            nbformat.write(notebook, notebooks[file])
+            file, written = f"v{number:03}", nbformat.writes(notebook)
+            notebooks[file] = root / "notebooks" / f"{file}{'.zip' if hand_in else '.ipynb'}"
+            if hand_in:
+                with zipfile.ZipFile(notebooks[file], "w") as archive:
+                    archive.writestr(week.notebook_name, written)
+                    for beside in () if name == "blank" else hand_in:
+                        archive.write(week.hand_in / beside, beside)
+            else:
+                notebooks[file].write_text(written, encoding="utf-8")
             of[file] = name
-    with open_bundle(week.bundle) as bundle:
-        questions = tuple(bundle.points)
     return Material(week.slug, week.bundle, course.root, questions, notebooks, of)
 
 
@@ -116,7 +126,8 @@ def otter_grade(material: Material, root: Path, files: Sequence[str]) -> Iterato
     notebooks = [shutil.copy(material.notebooks[file], folder) for file in files]
     grade = (throughput.command("otter"), "grade", "-n", material.week, "-a", material.bundle)
     options = ("--image", throughput.IMAGE, "--containers", AT_ONCE, "--timeout", int(PATIENCE_S), "-o", folder)
-    throughput.call(*grade, *options, *notebooks, cwd=folder, timeout=PATIENCE_S)
+    kind = ("--ext", Path(notebooks[0]).suffix[1:])
+    throughput.call(*grade, *options, *kind, *notebooks, cwd=folder, timeout=PATIENCE_S)
     yield from table(folder / "final_grades.csv", "file", material)
 
 
@@ -127,9 +138,12 @@ def nbgrader(material: Material, root: Path, files: Sequence[str]) -> Iterator[t
         throughput.call(gradekit, "build", material.week, "--nbgrader", course, "--course", material.course)
         throughput.call(throughput.command("nbgrader"), "generate_assignment", material.week, cwd=course)
     for file in files:
-        submitted = course / "submitted" / file / material.week / f"{material.week}.ipynb"
-        submitted.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(material.notebooks[file], submitted)
+        submitted = course / "submitted" / file / material.week
+        submitted.mkdir(parents=True, exist_ok=True)
+        if zipfile.is_zipfile(material.notebooks[file]):
+            shutil.unpack_archive(material.notebooks[file], submitted)
+        else:
+            shutil.copy(material.notebooks[file], submitted / f"{material.week}.ipynb")
     # of all that lies there those that are not graded yet: one start for all
     words = (throughput.command("nbgrader"), "autograde", material.week)
     throughput.call(*words, cwd=course, timeout=PATIENCE_S)

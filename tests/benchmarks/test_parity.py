@@ -92,3 +92,17 @@ def test_four_roads_give_the_same_points(
         assert scores["solution"] == {"q1": 3, "q2": 2}
         assert scores["blank"] == {"q1": 0, "q2": 0}
         assert scores["divides by four"] == {"q1": 3, "q2": 0}
+
+
+def test_weights_go_along_on_every_road(
+    weights_week: Week, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The third question's points are in a file beside the notebook."""
+    monkeypatch.chdir(weights_week.room)
+    output = tmp_path / "parity.json"
+    outcome = parity.main([weights_week.slug, "--output", str(output), "--only", "solution", "--only", "blank"])
+    said = capsys.readouterr()
+    assert outcome == 0, said
+    for scores in json.loads(output.read_text()).values():
+        assert scores["solution"] == {"q1": 3, "q2": 2, "q3": 3}
+        assert scores["blank"] == {"q1": 0, "q2": 0, "q3": 0}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import Any
 import nbformat
 
 from gradekit.build.about import read_about
+from gradekit.build.aside import set_aside
 from gradekit.build.assignment import Assignment
 from gradekit.build.bundle import write_bundle
 from gradekit.build.imports import refuse_imports
 from gradekit.build.leak import refuse_leaks
 from gradekit.build.percent import read_source
-from gradekit.build.stamp import write_stamp
+from gradekit.build.stamp import known_files, write_stamp
 from gradekit.build.swap import swap_in
 from gradekit.build.transform import Transformed, transform
 from gradekit.course import Week
@@ -43,11 +44,16 @@ def load_week(week: Week) -> Transformed:
     return transform(read_source(week.source, week.relative(week.source)), week.slug)
 
 
-def build_week(week: Week) -> Assignment:
-    """Build one week and swap the results in, whole. Raises Problem; what was there then stays as it was."""
+def build_week(week: Week, on_aside: Callable[[Path, Path], None] = lambda place, folder: None) -> Assignment:
+    """Build one week and swap the results in, whole. Raises Problem; what was there then stays as it was.
+
+    What somebody changed by hand in the release or the solutions is set aside; `on_aside` is told where it lies.
+    """
     with _built(week) as built:
-        swap_in(built.release, week.release)
-        swap_in(built.solutions, week.solutions)
+        for finished, place in ((built.release, week.release), (built.solutions, week.solutions)):
+            if folder := set_aside(place, finished, known_files(week, place)):
+                on_aside(place, folder)
+            swap_in(finished, place)
         swap_in(built.bundle, week.bundle)
         write_stamp(week)
         return built.assignment

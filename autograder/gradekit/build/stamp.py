@@ -7,42 +7,72 @@ import json
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import gradekit
 from gradekit.course import Week
 
-__all__ = ["is_fresh", "write_stamp"]
+__all__ = ["built_files", "digest", "is_fresh", "known_files", "write_stamp"]
 
 
 def is_fresh(week: Week) -> bool:
     """Whether what is built is what the sources would build; false when in doubt."""
-    try:
-        stamp = json.loads(_path(week).read_text())
-    except (OSError, ValueError):
-        return False
-    return bool(stamp == _stamp(week))
+    return _read(week) == _stamp(week)
 
 
 def write_stamp(week: Week) -> None:
     _path(week).write_text(json.dumps(_stamp(week), indent=1) + "\n")
 
 
+def known_files(week: Week, place: Path) -> dict[str, str]:
+    """Digests of what was built into `place`, release or solutions, by name; none if nothing is on record."""
+    known = _read(week).get("built", {})
+    return dict(known.get(place.parent.name, {})) if isinstance(known, dict) else {}
+
+
+def built_files(place: Path) -> list[Path]:
+    """The files of a folder that is built, but for what Jupyter, Python and Otter leave there."""
+    ours = (p for p in place.rglob("*") if p.is_file())
+    return sorted(p for p in ours if not _left_behind(p.relative_to(place)))
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+
+
+def _left_behind(name: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+
+
 def _path(week: Week) -> Path:
     return week.bundle.with_suffix(".stamp.json")
 
 
-def _stamp(week: Week) -> dict[str, str]:
+def _read(week: Week) -> dict[str, Any]:
+    try:
+        stamp = json.loads(_path(week).read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def _stamp(week: Week) -> dict[str, Any]:
     """Digests of what goes in and of what came out: a release that was edited or deleted is not fresh either."""
     package = Path(gradekit.__file__).parent
+    folders = (week.release, week.solutions)
     return {
-        "sources": _digest([week.room, week.reference, week.reference.parent / "__init__.py"]),
-        "gradekit": _digest([package]),
+        "sources": _total([week.room, week.reference, week.reference.parent / "__init__.py"]),
+        "gradekit": _total([package]),
         "libraries": " ".join(f"{name} {metadata.version(name)}" for name in ("otter-grader", "jupytext", "nbformat")),
-        "built": _digest([week.release, week.solutions, week.bundle]),
+        "built": {
+            folder.parent.name: {p.relative_to(folder.parent).as_posix(): digest(p) for p in built_files(folder)}
+            for folder in folders
+        },
+        "bundle": digest(week.bundle),
     }
 
 
-def _digest(places: Iterable[Path]) -> str:
+def _total(places: Iterable[Path]) -> str:
     total = hashlib.sha256()
     for place in places:
         files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]

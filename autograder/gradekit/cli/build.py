@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gradekit.cli.rebuild import rebuild
 from gradekit.cli.terminal import console, plain
 from gradekit.course import Course
 from gradekit.problem import UsageProblem
@@ -43,10 +44,8 @@ def build(
         elif is_fresh(week):
             console.print(f"{week.slug}: nothing to do")
         else:
-            from gradekit.build.make import build_week
-
             started = time.perf_counter()
-            built = build_week(week)
+            built = rebuild(week)
             cases = [case for question in built.questions for case in question.cases]
             hidden = sum(case.hidden for case in cases)
             by_hand = sum(question.points for question in built.manual)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gradekit.cli.rebuild import rebuild
 from gradekit.cli.terminal import console
 from gradekit.course import Course
 
@@ -20,7 +21,6 @@ def demo(
     course: Annotated[Path | None, typer.Option(help="The course; by default the one around this folder.")] = None,
 ) -> None:
     """Build week 5, grade six submissions from right to hopeless, and show the table."""
-    from gradekit.build.make import build_week
     from gradekit.build.stamp import is_fresh
     from gradekit.cli.grade import grade_and_show
     from gradekit.grade.engine import Terms
@@ -29,7 +29,7 @@ def demo(
     week = Course.find(course).week(WEEK)
     if not is_fresh(week):
         with console.status(f"building {week.slug}"):
-            build_week(week)
+            rebuild(week)
     submissions = output / "submissions"
     for name, what in write_samples(week, submissions).items():
         console.print(f"  [bold]{name:<14}[/] {what}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradekit.cli.rebuild import rebuild
 from gradekit.cli.terminal import console, plain, progress
 from gradekit.course import Course
 
@@ -37,7 +38,6 @@ def verify(
 
     With --stress: does a busy machine cost a right answer points?
     """
-    from gradekit.build.make import build_week
     from gradekit.build.stamp import is_fresh
     from gradekit.grade.batch import default_jobs
     from gradekit.verify.week import stress_week, verify_week
@@ -45,7 +45,7 @@ def verify(
     off = 0
     for week in Course.find(course).select(weeks or []):
         if not is_fresh(week):
-            build_week(week)
+            rebuild(week)
         started = time.perf_counter()
         with progress() as bar:
             task = bar.add_task(week.slug)
