@@ -7,6 +7,9 @@ import torch
 
 from gradekit import check
 from gradekit.check import AuthoringError, CheckFailed, Outcome
+from gradekit.check.cases import run_seed
+
+SEEDS = [run_seed(run) for run in range(3)]
 
 
 def guess(guess_labels, x):
@@ -23,14 +26,15 @@ def accuracy(outputs, given):
 
 
 class Scripted:
-    """Gives the scores and seconds it is told to."""
+    """Gives the scores and seconds it is told to, one after the other, and again from the first."""
 
     def __init__(self, scores, seconds=()):
         self.scores, self.seconds, self.seeds = list(scores), list(seconds), []
 
     def call(self, experiment, inputs, *, timed=False, record=False, watch=False, seed=0):
+        run = len(self.seeds) % len(self.scores)
         self.seeds.append(seed)
-        return Outcome(self.scores[seed], self.seconds[seed] if self.seconds else 0.1)
+        return Outcome(self.scores[run], self.seconds[run] if self.seconds else 0.1)
 
     def identity(self, experiment, inputs):
         return (self,)
@@ -58,7 +62,8 @@ def test_the_score_sees_labels_that_the_student_does_not(answer):
 
 
 def test_a_busy_machine_does_not_use_up_the_time():
-    slow_by_neighbours = Outcome(1.0, 90.0, processor_s=2.0)
+    slow_by_neighbours = Outcome(1.0, 50.0, processor_s=20.0)
+    work_that_nobody_saw = Outcome(1.0, 90.0, processor_s=0.1)
     slow_by_itself = Outcome(1.0, 90.0, processor_s=88.0)
 
     class Told(Scripted):
@@ -68,6 +73,19 @@ def test_a_busy_machine_does_not_use_up_the_time():
     check.outcome(guess, Told([slow_by_neighbours]), inputs, score=scripted, at_least=0.5, seconds=30)
     with pytest.raises(CheckFailed, match=r"run 1 of 3 took 88 s: 30 s are allowed on a cpu"):
         check.outcome(guess, Told([slow_by_itself]), inputs, score=scripted, at_least=0.5, seconds=30)
+    with pytest.raises(CheckFailed, match=r"run 1 of 3 took 45 s: 30 s are allowed on a cpu"):
+        check.outcome(guess, Told([work_that_nobody_saw]), inputs, score=scripted, at_least=0.5, seconds=30)
+
+
+def test_the_seed_of_a_run_tells_nothing_of_the_seed_of_the_inputs(monkeypatch):
+    found = set()
+    for seed in range(200):
+        monkeypatch.setenv("GRADEKIT_SEED", str(seed))
+        found |= {run_seed(run) for run in range(3)}
+    assert len(found) == 600
+    assert all(0 <= seed < 2**63 for seed in found)
+    # neighbours have nothing in common: of 63 bits some 31 differ
+    assert 20 < statistics.fmean((a ^ b).bit_count() for a, b in zip(found, sorted(found)[1:], strict=False)) < 42
 
 
 def test_any_seed_of_a_grading_will_do(answer, monkeypatch):
@@ -99,7 +117,7 @@ def test_the_verdict_is_on_mean_minus_sample_standard_deviation():
     border = statistics.fmean(scores) - statistics.stdev(scores)
     student = Scripted(scores)
     check.outcome(guess, student, inputs, score=scripted, at_least=border - 1e-9, seconds=1)
-    assert student.seeds == [0, 1, 2]
+    assert student.seeds == SEEDS
     with pytest.raises(CheckFailed, match=r"0\.94 - 0\.04 = 0\.9 \(mean - std of 3 runs\): 0\.9 is needed"):
         check.outcome(guess, Scripted(scores), inputs, score=scripted, at_least=border + 1e-9, seconds=1)
     check.outcome(guess, Scripted([0.9]), inputs, score=scripted, at_least=0.9, seconds=1, seeds=1)
@@ -109,7 +127,7 @@ def test_one_run_over_time_fails_and_ends_the_check():
     student = Scripted([1.0] * 3, [0.5, 2.5, 0.5])
     with pytest.raises(CheckFailed, match=r"run 2 of 3 took 2\.5 s: 2 s are allowed on a cpu"):
         check.outcome(guess, student, inputs, score=scripted, at_least=0.5, seconds={"cpu": 2.0, "cuda": 1.0})
-    assert student.seeds == [0, 1]
+    assert student.seeds == SEEDS[:2]
 
 
 def test_a_device_class_without_a_target_is_not_assessed_but_one_run_must_score(answer):
@@ -146,23 +164,24 @@ def test_several_targets_share_their_runs():
     check.outcome(guess, student, inputs, score=scripted, at_least=0.5, seconds=30)
     with pytest.raises(CheckFailed, match=r"0\.75 is needed\. The runs scored 0\.8, 0\.7, 0\.9"):
         check.outcome(guess, student, inputs, score=scripted, at_least=0.75, seconds=30)
-    assert student.seeds == [0, 1, 2]
+    assert student.seeds == SEEDS
     with pytest.raises(CheckFailed, match=r"run 1 of 3 took 0\.1 s"):
         check.outcome(guess, student, inputs, score=scripted, at_least=0.5, seconds=0.05)
-    assert student.seeds == [0, 1, 2]
+    assert student.seeds == SEEDS
 
 
 def test_another_score_another_answer_or_another_grading_is_another_run(monkeypatch):
     student = Scripted([0.8, 0.7, 0.9])
     check.outcome(guess, student, inputs, score=scripted, at_least=0.5, seconds=30)
     check.outcome(guess, student, inputs, score=lambda outputs, given: 1.0, at_least=0.95, seconds=30)
-    assert student.seeds == [0, 1, 2, 0, 1, 2]
+    assert student.seeds == [*SEEDS, *SEEDS]
     other = Scripted([0.8, 0.7, 0.9])
     check.outcome(guess, other, inputs, score=scripted, at_least=0.5, seconds=30)
-    assert other.seeds == [0, 1, 2]
+    assert other.seeds == SEEDS
     monkeypatch.setenv("GRADEKIT_SEED", "1")
-    again = Scripted([0.8] * 1003)
+    again = Scripted([0.8])
     check.outcome(guess, again, inputs, score=scripted, at_least=0.5, seconds=30)
     monkeypatch.setenv("GRADEKIT_SEED", "0")
     check.outcome(guess, again, inputs, score=scripted, at_least=0.5, seconds=30)
-    assert again.seeds == [1000, 1001, 1002, 0, 1, 2]
+    assert again.seeds[3:] == SEEDS
+    assert not {*again.seeds[:3]} & {*SEEDS}

@@ -59,18 +59,34 @@ def test_resuming_leaves_out_what_is_there_and_the_same_under_other_names(
 
 
 def test_a_question_that_is_graded_again_leaves_the_others(bundle: Bundle, solution: Any, tmp_path: Path) -> None:
-    wrong = "def double(x):\n    return x + 1"
-    ada = write(tmp_path, "ada", solution, wrong)
+    ada = write(tmp_path, "ada", solution)
     with Store.open(tmp_path / "out") as store:
         grade_into(store, bundle, [ada], Terms(), jobs=1)
-        assert scores(store.current()) == {"ada": {"q1": 1.0, "q2": 2.0}}
         before = store.current()[0]
-        ada = write(tmp_path, "ada", solution)
         grade_into(store, bundle, [ada], Terms(questions=frozenset({"q1"})), jobs=1)
         (after,) = store.current()
+        assert grade_into(store, bundle, [ada], Terms(), jobs=1, resume=True) == 0
     assert scores([after]) == {"ada": {"q1": 3.0, "q2": 2.0}}
     assert after.questions[1] == before.questions[1]  # to the microsecond: it was not run again
     assert after.questions[0] != before.questions[0]
+
+
+def test_one_question_of_what_was_handed_in_anew_or_never_graded_is_all_of_it(
+    bundle: Bundle, solution: Any, tmp_path: Path
+) -> None:
+    """Else points of one notebook would be mixed with those of another, and `--resume` would take them for whole."""
+    q2 = Terms(questions=frozenset({"q2"}))
+    ada, zoe = write(tmp_path, "ada", solution, "def double(x):\n    return x + 1"), write(tmp_path, "zoe", solution)
+    with Store.open(tmp_path / "out") as store:
+        grade_into(store, bundle, [ada], Terms(), jobs=1)
+        assert scores(store.current()) == {"ada": {"q1": 1.0, "q2": 2.0}}
+        ada = write(tmp_path, "ada", solution, "# second try")
+        assert grade_into(store, bundle, [ada, zoe], q2, jobs=1) == 2
+        right = {"q1": 3.0, "q2": 2.0}
+        assert scores(store.current()) == {"ada": right, "zoe": right}
+        bob = write(tmp_path, "bob", solution)  # the same as zoe's
+        assert grade_into(store, bundle, [ada, zoe, bob], Terms(), jobs=1, resume=True) == 0
+        assert scores(store.current()) == {"ada": right, "zoe": right, "bob": right}
 
 
 def test_isolation_that_is_required_must_be_one_that_there_is(tmp_path: Path, built_week: Week) -> None:

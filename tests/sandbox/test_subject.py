@@ -69,6 +69,29 @@ def test_work_that_children_share_counts_as_the_work_of_one(student: Any) -> Non
     assert subject.call(answer, X, timed=True).seconds >= 0.3  # three times 0.1 s of one processor's time
 
 
+def test_work_of_a_child_that_has_ended_counts(student: Any) -> None:
+    code = """
+import os
+def f(x):
+    child = os.fork()
+    if child == 0:
+        while time.process_time() < 0.4:
+            pass
+        os._exit(0)
+    os.waitpid(child, 0)
+    return x
+"""
+    subject = student(code)
+    assert subject.call(answer, X).processor_s >= 0.3
+
+
+def test_where_nobody_knows_what_a_worker_did_all_of_it_was_work(student: Any, monkeypatch: Any) -> None:
+    subject = student("def f(x):\n    time.sleep(0.2)\n    return x")
+    assert subject.call(answer, X).processor_s < 0.1
+    monkeypatch.setattr(type(subject.worker._seen), "now", lambda seen: None)
+    assert subject.call(answer, X).processor_s >= 0.2
+
+
 def test_sleep_counts_as_time(student: Any) -> None:
     assert student("def f(x):\n    time.sleep(0.2)\n    return x").call(answer, X, timed=True).seconds >= 0.2
 
@@ -79,3 +102,6 @@ def test_waiting_for_other_programs_is_taken_off_but_not_beside_a_child() -> Non
     assert _Reading(own=25, waited=140, helpers={7: 3}).since(before) == (23, 0)
     assert _Reading(own=25, waited=140).since(_Reading(own=5, waited=100, helpers={7: 3})) == (20, 0)
     assert _Reading(own=25, waited=90, helpers={7: 9}).since(_Reading(own=5, waited=100, helpers={7: 3})) == (26, 0)
+    # one that has ended and was waited for counts with all that it did since the first reading, and not with more
+    assert _Reading(own=25, ended=50, waited=140).since(before) == (70, 0)
+    assert _Reading(own=25, ended=50, waited=140).since(_Reading(own=5, waited=100, helpers={7: 3})) == (67, 0)

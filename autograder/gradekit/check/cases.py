@@ -4,6 +4,7 @@ The seed is the environment's GRADEKIT_SEED (0 without it). An inputs function i
 generator function that yields several dicts, one a case.
 """
 
+import hashlib
 import inspect
 import os
 import zlib
@@ -25,6 +26,14 @@ def seed() -> int:
     if not text.isdecimal():
         raise ValueError(f"GRADEKIT_SEED={text!r}: expected a whole number >= 0")
     return int(text)
+
+
+def run_seed(run: int) -> int:
+    """What torch's generator starts from in one run of a training (below 2**63, which is what torch takes).
+
+    The student's code can read it back, so nothing of the seed that inputs are drawn from can be worked out from it.
+    """
+    return int.from_bytes(hashlib.sha256(f"run {run} of {seed()}".encode()).digest()[:8], "big") >> 1
 
 
 def rng(name: str, draw: int) -> np.random.Generator:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gradekit import __version__
@@ -30,7 +31,9 @@ def grade_into(
     resume: bool = False,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> int:
-    """Grade `submissions` (only `terms.questions` of those that were graded before) and put every result.
+    """Grade `submissions` (only `terms.questions` of those that were graded before as they are now) and put every result.
+
+    What was never graded, or was handed in anew since, is graded whole: a result is always of one notebook.
 
     resume: a submission that was graded in full with the same contents, bundle, kit and device class is left out, and
     one of the same contents under another name has the same result. Longest expected first, by the last time, so that
@@ -39,6 +42,7 @@ def grade_into(
     """
     keys = {submission.name: _key(submission, bundle) for submission in submissions}
     before = {result.submission: result for result in store.current(list(keys))}
+    same = {name for name in before if store.contents(name) == keys[name].submission}
     todo = []
     for submission in submissions:
         known = _known(store, keys[submission.name], submission.name) if resume else None
@@ -51,13 +55,14 @@ def grade_into(
 
     def put(result: Result) -> None:
         old = before.get(result.submission)
-        if terms.questions is not None and old is not None and result.machine.get("complete", True):
-            result = merge(old, result, terms.questions)
+        if terms.questions is not None and result.submission in same and result.machine.get("complete", True):
+            result = merge(before[result.submission], result, terms.questions)
         if result.machine.get("complete", True) or old is None:
             store.put(keys[result.submission], result)
         on_result(result)
 
-    for _, result in grade_each(bundle, todo, jobs=jobs or default_jobs(), terms=terms):
+    of_each = [terms if submission.name in same else replace(terms, questions=None) for submission in todo]
+    for _, result in grade_each(bundle, todo, jobs=jobs or default_jobs(), terms=of_each):
         put(result)
     return len(todo)
 

@@ -131,6 +131,14 @@ class Store:
         found = self._find(where, _values(key, name))
         return replace(found[0], submission=name) if found else None
 
+    def contents(self, name: str) -> str | None:
+        """Of what the latest result of a submission is: the `submission` of its key."""
+        with self._lock, _explained(self._path):
+            row = self._connection.execute(
+                "SELECT submission FROM results WHERE name = ? ORDER BY number DESC LIMIT 1", (_text(name),)
+            ).fetchone()
+        return None if row is None else str(row[0])
+
     def current(self, names: Iterable[str] | None = None) -> list[Result]:
         """The latest result of each submission, or of each in `names` that has one; sorted by name."""
         if names is None:

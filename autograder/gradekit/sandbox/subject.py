@@ -43,6 +43,7 @@ PATIENCE_S = 0.5
 TWIN_LOOK_S = 0.05
 """Seconds between two looks whether a twin that does not answer is still there."""
 _CPUCLOCK_SCHED = 2
+_TICKS = os.sysconf("SC_CLK_TCK")
 _CARRIES = 7
 
 
@@ -118,12 +119,12 @@ class Worker:
         return self.timed(request)[0]
 
     def timed(self, request: dict[str, Any]) -> tuple[dict[str, Any], float, float]:
-        """The reply; seconds without waiting for other programs; processor seconds of the worker."""
+        """The reply; seconds without waiting for other programs; processor seconds of the worker, all if unknown."""
         if self.lost:
             raise WorkerLost(self.lost)
         self._turn += 1
         deadline = None if math.isinf(self.deadline) else self.deadline
-        before = self._seen.now() if self._seen is not None else _Reading()
+        before = self._seen.now() if self._seen is not None else None
         try:
             with Stopwatch() as clock:
                 clock.start()
@@ -141,8 +142,10 @@ class Worker:
             raise self._lose("") from None
         except (WireError, KeyError) as error:
             raise self._lose(f"what came back is no answer: {error}") from None
-        after = self._seen.now() if self._seen is not None else _Reading()
-        processor, waited = (nanoseconds / 1e9 for nanoseconds in after.since(before))
+        after = self._seen.now() if self._seen is not None else None
+        processor, waited = max(span.worked, 0.0), 0.0  # where nobody knows, all of it was work
+        if before is not None and after is not None:
+            processor, waited = (nanoseconds / 1e9 for nanoseconds in after.since(before))
         seconds = max(span.worked - waited, processor, 0.0)
         if "failed" in reply:
             raise CheckFailed(_text(reply["failed"]))
@@ -176,11 +179,13 @@ class Worker:
 
 @dataclasses.dataclass(frozen=True)
 class _Reading:
-    """Nanoseconds so far. own: processor time of all threads of a worker; waited: how long its first thread was ready
-    and did not run; helpers: processor time of the processes that it has started and that live, by pid.
+    """Nanoseconds so far. own: processor time of all threads of a worker; ended: of the processes that it has started,
+    and that have ended; waited: how long its first thread was ready and did not run; helpers: processor time of those
+    that it has started and that live, by pid, theirs that have ended included.
     """
 
     own: int = 0
+    ended: int = 0
     waited: int = 0
     helpers: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
@@ -190,9 +195,12 @@ class _Reading:
         Beside a helper nothing counts as waiting: a first thread that stands in the queue while a helper on the same
         core does the work would seem to take no time at all.
         """
-        processor = self.own - before.own
+        known = sum(time for pid, time in before.helpers.items() if pid not in self.helpers)  # is in `ended` by now
+        ended = max(self.ended - before.ended - known, 0)
+        processor = max(self.own - before.own, 0) + ended
         processor += sum(max(time - before.helpers.get(pid, 0), 0) for pid, time in self.helpers.items())
-        return processor, 0 if self.helpers or before.helpers else max(self.waited - before.waited, 0)
+        helped = self.helpers or before.helpers or ended
+        return processor, 0 if helped else max(self.waited - before.waited, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,15 +223,16 @@ class _Seen:
             return None
         return found
 
-    def now(self) -> _Reading:
+    def now(self) -> _Reading | None:
+        """None if it has just ended: then nobody knows."""
         try:
             helpers = {}
             for pid in _below(self.pid):
-                with contextlib.suppress(OSError):  # it has just ended
-                    helpers[pid] = _processor(pid)
-            return _Reading(_processor(self.pid), self._waited(), helpers)
-        except (OSError, ValueError, IndexError):  # it has just ended
-            return _Reading()
+                with contextlib.suppress(OSError, ValueError, IndexError):  # it has just ended
+                    helpers[pid] = _processor(pid) + _ended(pid)
+            return _Reading(_processor(self.pid), _ended(self.pid), self._waited(), helpers)
+        except (OSError, ValueError, IndexError):
+            return None
 
     def _waited(self) -> int:
         return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1])
@@ -232,6 +241,12 @@ class _Seen:
 def _processor(pid: int) -> int:
     """Nanoseconds of processor time of all threads of a process, those that have ended as well."""
     return time.clock_gettime_ns(~pid << 3 | _CPUCLOCK_SCHED)
+
+
+def _ended(pid: int) -> int:
+    """The same of the processes that it has started, that have ended, and that it has waited for: in steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return (int(fields[13]) + int(fields[14])) * 1_000_000_000 // _TICKS  # cutime and cstime, see proc_pid_stat(5)
 
 
 def _below(pid: int) -> list[int]:
