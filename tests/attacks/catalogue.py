@@ -269,6 +269,28 @@ def classify(x, y, x_test):
     told="the score is",
 )
 
+add(
+    "read",
+    "works back from the generator to the seed",
+    "an outcome is scored with labels that are drawn again from the seed that torch's generator was started from",
+    """
+import itertools, zlib
+import numpy as np
+def classify(x, y, x_test):
+    start = torch.initial_seed()
+    times = (start >> 3) * pow(125, -1, 2**60) % 2**60  # if it were a thousand times the seed
+    for seed, draw in itertools.product((start, times, start // 1000), range(3)):
+        rng = np.random.default_rng([seed, zlib.crc32(b"apply_classify"), draw])
+        labels = torch.from_numpy(rng.integers(0, 2, 200))
+        if torch.equal(labels[:100], y):
+            return labels[100:]
+    return torch.zeros(len(x_test), dtype=torch.long)
+""",
+    week="counts",
+    question="q5",
+    told="the score is",
+)
+
 # ---- patching what judges
 
 PATCHES: dict[str, dict[str, Any]] = {
@@ -910,6 +932,28 @@ def gram(x):
     return y
 """,
     told="times the reference",
+)
+
+add(
+    "time",
+    "trains in children that have ended",
+    "the time of an outcome is that of one process, and the work is done in others that are gone when it is read",
+    """
+import os, time
+def classify(x, y, x_test):
+    if len(x) > 10:
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                while time.process_time() < 3.5:
+                    pass
+                os._exit(0)
+            os.waitpid(child, 0)
+    return ((x_test - x[y == 1].mean(0)).norm(dim=1) < (x_test - x[y == 0].mean(0)).norm(dim=1)).long()
+""",
+    week="counts",
+    question="q5",
+    told="5 s are allowed",
 )
 
 # ---- rules, memory: counted beside the student's code

@@ -11,9 +11,9 @@ import pytest
 
 import gradekit.grade.submission as submission
 from gradekit.collect import layout, listing
-from gradekit.collect.names import folder_names, safe_name
+from gradekit.collect.names import folder_names, safe_name, safe_notebook_name
 from gradekit.collect.upload import Student
-from gradekit.grade.submission import find_submissions
+from gradekit.grade.submission import find_submissions, read_notebook
 from gradekit.problem import Problem
 from tests.collect.conftest import NOTEBOOK, Collecting, notebook, packed, put, zipped
 
@@ -173,6 +173,27 @@ def test_a_newer_file_that_cannot_be_read_gives_way_to_the_one_before_and_is_tol
 )
 def test_a_folders_name_is_safe(name: str, safe: str) -> None:
     assert safe_name(name) == safe
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("week05.ipynb", "week05.ipynb"),
+        ("課" * 40 + ".ipynb", "課" * 31 + ".ipynb"),
+        ("aux.ipynb", "aux_.ipynb"),
+        ("~.ipynb", "notebook.ipynb"),
+        ("../a.ipynb", "_a.ipynb"),
+        (".ipynb", "notebook.ipynb"),
+    ],
+)
+def test_a_notebook_stays_one_whatever_its_name(collecting: Collecting, name: str, safe: str) -> None:
+    assert safe_notebook_name(name) == safe
+    if "/" not in name and name != ".ipynb":
+        put(collecting.source, {f"ada/{name}": notebook(), "ben/week05.ipynb": notebook()})
+        collecting(kind="folder")
+        assert f"ada/{safe}" in collecting.files
+        for found in find_submissions([collecting.output]):
+            assert read_notebook(found, "week05")
 
 
 @pytest.mark.parametrize(

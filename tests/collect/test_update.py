@@ -128,6 +128,21 @@ def test_an_update_that_fails_puts_everything_back(
     assert (collecting.output / "collected.csv").read_bytes() == text
 
 
+def test_an_update_that_could_move_nothing_says_nothing_of_missing_files(
+    collecting: Collecting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collecting(put(tmp_path / "1", {"ada.ipynb": notebook("a1")}))
+
+    def failing(old: Path, new: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(layout.os, "replace", failing)
+    with pytest.raises(Problem, match="Permission denied"):
+        collecting(put(tmp_path / "2", {"ada.ipynb": notebook("a2")}), update=True)
+    assert collecting.files == {"ada/ada.ipynb": "a1"}
+    assert not list(tmp_path.glob(".out.*"))
+
+
 def test_what_cannot_even_be_put_back_is_kept_and_said(
     collecting: Collecting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,8 +115,45 @@ def test_what_may_not_be_taken_costs_the_notebook_nothing(collecting: Collecting
 
 
 def test_more_than_a_few_are_not_taken(collecting: Collecting) -> None:
-    put(collecting.source / "ada", {NOTEBOOK: notebook(), **{f"n{i}.safetensors": b"" for i in range(9)}})
+    epochs = {f"epoch{i:02}.safetensors": b"" for i in range(40)}
+    put(collecting.source / "ada", {NOTEBOOK: notebook(), **epochs})
     put(collecting.source, {"ben.ipynb": notebook()})
     collecting()
-    assert len(weights(collecting)) == 4
-    assert "is one of more than 4" in why(collecting, "ada")
+    assert len(weights(collecting)) == 32
+    assert "is one of more than 32" in why(collecting, "ada")
+
+
+def test_checkpoints_of_epochs_do_not_crowd_out_what_was_asked_for(collecting: Collecting) -> None:
+    epochs = {f"epoch{i}.safetensors": b"" for i in range(9)}
+    put(collecting.source / "ada", {NOTEBOOK: notebook(), FILE: b"mine", **epochs})
+    put(collecting.source, {"ben.ipynb": notebook()})
+    collecting()
+    assert weights(collecting)[f"ada/{FILE}"] == b"mine"
+
+
+def test_more_bytes_than_an_assignment_can_ask_for_are_not_taken(
+    collecting: Collecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradekit.collect.weights._MOST_BYTES_TAKEN", 10)
+    put(collecting.source / "ada", {NOTEBOOK: notebook(), "a.safetensors": bytes(8), "b.safetensors": bytes(8)})
+    put(collecting.source, {"ben.ipynb": notebook()})
+    collecting()
+    assert list(weights(collecting)) == ["ada/a.safetensors"]
+    assert "b.safetensors, which is beyond" in why(collecting, "ada")
+
+
+def test_beside_a_notebook_those_in_the_zip_that_it_exported_are_taken(collecting: Collecting, tmp_path: Path) -> None:
+    """Where the notebook and the zip of its last cell are handed in together."""
+    put(collecting.source, {f"adalovelace_1_2_{NOTEBOOK}": notebook(), f"hopperg_3_4_{NOTEBOOK}": notebook()})
+    zipped(collecting.source / "adalovelace_1_5_week05.zip", {NOTEBOOK: notebook(), FILE: b"inside"})
+    collecting(kind="canvas")
+    assert weights(collecting) == {f"adalovelace/{FILE}": b"inside"}
+    assert "with the weights in the zip beside it" in why(collecting, "adalovelace")
+
+
+def test_loose_weights_come_before_those_in_a_zip(collecting: Collecting) -> None:
+    put(collecting.source / "ada", {NOTEBOOK: notebook(), FILE: b"loose"})
+    zipped(collecting.source / "ada" / "old.zip", {NOTEBOOK: notebook(), FILE: b"inside"})
+    put(collecting.source, {"ben.ipynb": notebook()})
+    collecting(kind="folder")
+    assert weights(collecting) == {f"ada/{FILE}": b"loose"}

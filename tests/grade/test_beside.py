@@ -187,12 +187,12 @@ def test_no_link_no_bomb_and_no_second_one_in_a_zip(tmp_path: Path) -> None:
     one = {"week01_double.ipynb": NOTEBOOK, FILE: RIGHT}
     cases = {
         "is a link": zipped(tmp_path / "link.zip", one, mode=stat.S_IFLNK | 0o777),
-        "is larger than 64 MiB": zipped(tmp_path / "bomb.zip", one | {FILE: bomb}),
+        "is larger than 48 MiB": zipped(tmp_path / "bomb.zip", one | {FILE: bomb}),
         "is in the zip 2 times": zipped(tmp_path / "twice.zip", {"week01_double.ipynb": NOTEBOOK, **again}),
         "packed by another method": zipped(tmp_path / "bzip2.zip", one, method=zipfile.ZIP_BZIP2),
     }
-    assert cases["is larger than 64 MiB"].stat().st_size < 2**20
-    lying = bytearray(cases["is larger than 64 MiB"].read_bytes())
+    assert cases["is larger than 48 MiB"].stat().st_size < 2**20
+    lying = bytearray(cases["is larger than 48 MiB"].read_bytes())
     for place in (lying.find(FILE.encode()) - 8, lying.rfind(FILE.encode()) - 22):  # its size, said twice
         lying[place : place + 4] = (1000).to_bytes(4, "little")
     (tmp_path / "lying.zip").write_bytes(lying)
@@ -208,7 +208,7 @@ def test_a_large_file_in_a_folder_is_not_read(tmp_path: Path) -> None:
     place = student(tmp_path / "class", "ada")
     os.truncate(place / FILE, 2**40)
     (found,) = find_submissions([place.parent])
-    assert became(found, tmp_path / "taken") == "is larger than 64 MiB"
+    assert became(found, tmp_path / "taken") == "is larger than 48 MiB"
 
 
 def test_the_digest_tells_every_change(tmp_path: Path) -> None:

@@ -113,19 +113,20 @@ def test_a_file_in_the_way_is_told(results: list[Result], tmp_path: Path) -> Non
         write_feedback(tmp_path, results, title="week05")
 
 
-@pytest.mark.parametrize("scores", [[], [0.71]], ids=["refused", "scored"])
+@pytest.mark.parametrize("scores", [None, [], [0.71]], ids=["do not load", "refused", "scored"])
 def test_of_weights_it_is_told_what_was_wrong_with_them_and_nothing_of_the_test(
-    tmp_path: Path, scores: list[float]
+    tmp_path: Path, scores: list[float] | None
 ) -> None:
-    refused = {} if scores else {"refused": "network.safetensors has 9 bytes: 8 are allowed <script>"}
-    data = {"file": "network.safetensors", "at_least": 0.9, "scores": scores} | refused
+    refused = {"refused": "network.safetensors has 9 bytes: 8 are allowed <script>"} if scores == [] else {}
+    data = {"file": "network.safetensors", "at_least": 0.9} | ({} if scores is None else {"scores": scores}) | refused
     evidence = {"check": "checkpoint", "experiment": "e", "device": "cpu", "verdict": "fail", "data": data}
     evidence["message"] = f"hidden, {EXPECTED}"
     case = CaseResult(HIDDEN_NAME, 3.0, True, False, evidence["message"], 1.0, (evidence,))
     one = Result("ada", "graded", (QuestionResult("q1", 3.0, (case,)),), "", 1.0, {})
     for text in read(write_feedback(tmp_path, [one], title="week05"), "ada"):
-        assert "the weights that were handed in were not taken, or do not reach" in text
-        assert ("scores 0.71" if scores else "has 9 bytes: 8 are allowed") in text
+        assert "the weights that were handed in were not taken, do not fit your network, or do not reach" in text
+        assert ("scores 0.71" in text) is bool(scores)
+        assert ("has 9 bytes: 8 are allowed" in text) is (scores == [])
         assert EXPECTED not in text
         assert HIDDEN_NAME not in text
         assert "<script>" not in text

@@ -282,11 +282,30 @@ def test_limits_stand_beside_what_was_measured() -> None:
 
 def test_of_a_score_the_lowest_is_the_worst() -> None:
     def graded(mean: float) -> Result:
-        case = CaseResult("reads", 1.0, True, True, "", 0.1, ({"data": {"at_least": 0.9, "mean": mean, "std": 0.01}},))
+        evidence = {"check": "outcome", "data": {"at_least": 0.9, "mean": mean, "std": 0.01}}
+        case = CaseResult("reads", 1.0, True, True, "", 0.1, (evidence,))
         return Result("s", "graded", (QuestionResult("q4", 1.0, (case,)),))
 
     (found,) = limits(graded(0.98), {"guesses": graded(0.1), "learns": graded(0.5)}, {})
     assert (found.limit, found.solution, found.worst, found.by) == ("0.9", "0.97", "0.09", "guesses")
+
+
+def test_two_checks_of_one_test_case_are_two_limits() -> None:
+    def graded(speed: float, memory: float) -> Result:
+        figures = (("speed", 3.0, speed), ("memory", 20.0, memory), ("memory", 9.0, memory / 10))
+        evidence = tuple(
+            {"check": check, "data": {"limit": limit, "ratio": ratio, "pairs": 9}} for check, limit, ratio in figures
+        )
+        return Result(
+            "s", "graded", (QuestionResult("q1", 1.0, (CaseResult("both", 1.0, True, True, "", 0.1, evidence),)),)
+        )
+
+    found = limits(graded(1.0, 10.0), {"slow": graded(4.0, 10.0), "fat": graded(1.5, 100.0)}, {})
+    assert [(one.limit, one.worst, one.by) for one in found] == [
+        ("3 x", "4", "slow"),
+        ("20 x", "100", "fat"),
+        ("9 x", "10", "fat"),
+    ]
 
 
 def test_a_mutant_may_fail_what_the_machine_decides() -> None:

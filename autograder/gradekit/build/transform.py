@@ -95,7 +95,7 @@ def _hand_in(settings: Mapping[str, Any], source: Source) -> tuple[str, ...]:
         raise Problem(
             f"`hand_in` names {wrong[0]!r}",
             where=source.place(0),
-            mend=f"files of weights are taken, by a plain name: `hand_in: [network{SUFFIX}]`",
+            mend=f"files of weights are taken, by a plain name that does not end in -1: `hand_in: [network{SUFFIX}]`",
         )
     if len(set(names)) < len(names) or len(names) > MOST_FILES:
         raise Problem(f"`hand_in` names a file twice, or more than {MOST_FILES}", where=source.place(0))

@@ -44,7 +44,7 @@ def checkpoint(
 
     `score(outputs, inputs)` runs with the judge and sees all inputs (hidden labels). There is one run, on draw 0. The
     whole file is taken or none of it: it is refused, and nothing of the student's runs, beyond `most_bytes` (at most
-    64 MiB), where it is no regular file or no whole safetensors file, and for NaN, infinity, an empty tensor or a dtype
+    48 MiB), where it is no regular file or no whole safetensors file, and for NaN, infinity, an empty tensor or a dtype
     beyond `weights.DTYPES`.
 
     seconds: what the run may take, as in `outcome`: processor time on a CPU, wall time elsewhere, not interrupted.

@@ -12,7 +12,7 @@ from gradekit.collect import canvas, folder, gradescope, moodle, nbgrader
 from gradekit.collect.choose import Choice, Wanted, choose
 from gradekit.collect.layout import Place, put
 from gradekit.collect.listing import Listing, Stranger, open_listing
-from gradekit.collect.names import folder_names, safe_name
+from gradekit.collect.names import folder_names, safe_name, safe_notebook_name
 from gradekit.collect.recognise import recognise
 from gradekit.collect.record import Row, read_record, to_csv
 from gradekit.collect.update import merged, stays
@@ -98,7 +98,7 @@ def collect_into(
 def _check(source: Path, output: Path, request: Request) -> list[Row]:
     """The record of before, if this is an update. UsageProblem if what was asked for cannot be meant."""
     if request.notebook and (
-        safe_name(request.notebook) != request.notebook or not request.notebook.endswith(".ipynb")
+        safe_notebook_name(request.notebook) != request.notebook or not request.notebook.endswith(".ipynb")
     ):
         raise UsageProblem(f"--notebook {request.notebook}: expected a file's name, as week05_conv.ipynb")
     if request.nbgrader and (safe_name(request.nbgrader) != request.nbgrader or "+" in request.nbgrader):
@@ -170,7 +170,7 @@ def _placed(
             return None, rows
         said = "".join(f"{row.file}: {row.why}\n" for row in rows)
         return Place(at, {NOT_TAKEN: said.encode("utf-8", "backslashreplace")}), rows
-    file_name = safe_name(choice.notebook.file_name, "notebook.ipynb")
+    file_name = safe_notebook_name(choice.notebook.file_name)
     first = replace(rows[0], notebook=f"{at}/{file_name}")
     kept, row = stays(first, choice.notebook.data, choice.weights, output, at, recorded)
     files = {file_name: choice.notebook.data, **choice.weights}

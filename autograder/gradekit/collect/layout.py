@@ -98,7 +98,7 @@ def _replace(stage: _Stage, output: Path, old: Path) -> None:
             try:
                 os.replace(here, before)
             except OSError:
-                stage.stranded = stage.stranded or here.is_relative_to(old)
+                stage.stranded = stage.stranded or (here.is_relative_to(old) and os.path.lexists(here))
         if stage.stranded:
             raise Problem(
                 "was being replaced when that failed, and cannot be put back",

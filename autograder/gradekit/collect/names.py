@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from gradekit.collect.upload import Student
 from gradekit.grade.submission import RECORD, SKIPPED
 
-__all__ = ["folder_names", "safe_name"]
+__all__ = ["folder_names", "safe_name", "safe_notebook_name"]
 
 _MAX_BYTES = 100
+_NOTEBOOK = ".ipynb"
 _NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # as Windows reserves them
 # Letters that are drawn like Latin ones (Unicode UTS 39, confusables: those of one letter, Greek and Cyrillic).
@@ -23,16 +24,21 @@ _DRAWN_ALIKE = str.maketrans(
 )
 
 
-def safe_name(text: str, otherwise: str = "student") -> str:
+def safe_name(text: str, otherwise: str = "student", at_most: int = _MAX_BYTES) -> str:
     """`text` as the name of a file or folder: on every system, on a command line, and for `gradekit grade`."""
     text = unicodedata.normalize("NFC", text)
     text = "".join("_" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else c for c in text)
     text = _NOT_IN_NAMES.sub("_", text)
     text = " ".join(text.split()).lstrip("-. ~").rstrip(". ")
-    text = text.encode()[:_MAX_BYTES].decode(errors="ignore").rstrip(". ") or otherwise
+    text = text.encode()[:at_most].decode(errors="ignore").rstrip(". ") or otherwise
     if text in SKIPPED or text == RECORD or _DEVICES.fullmatch(text):
         text = f"{text}_"
     return text
+
+
+def safe_notebook_name(text: str) -> str:
+    """The same of a notebook's file: what had to be changed, it still ends in .ipynb."""
+    return safe_name(text.removesuffix(_NOTEBOOK), "notebook", _MAX_BYTES - len(_NOTEBOOK)) + _NOTEBOOK
 
 
 def folder_names(students: Iterable[Student], taken: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:

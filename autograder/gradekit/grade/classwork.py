@@ -31,9 +31,10 @@ def grade_into(
     resume: bool = False,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> int:
-    """Grade `submissions` (only `terms.questions` of those that were graded before as they are now) and put every result.
+    """Grade `submissions` and put every result.
 
-    What was never graded, or was handed in anew since, is graded whole: a result is always of one notebook.
+    With `terms.questions` these alone are graded of what was graded before, and the others keep their points. What was
+    never graded, or was handed in anew since, is graded whole: a result is always of one notebook.
 
     resume: a submission that was graded in full with the same contents, bundle, kit and device class is left out, and
     one of the same contents under another name has the same result. Longest expected first, by the last time, so that

@@ -42,7 +42,7 @@ _ADVICE = {
         "several seeds of your own, and a look at the worst run rather than the best",
     ),
     "checkpoint": (
-        "the weights that were handed in were not taken, or do not reach what is asked",
+        "the weights that were handed in were not taken, do not fit your network, or do not reach what is asked",
         "loading the file as it lies on your disk into a new network, and scoring it on data that you kept back",
     ),
     "rules": (
@@ -148,7 +148,7 @@ def _of_hidden(failed: Iterable[CaseResult]) -> list[_Line]:
 def _why(case: CaseResult) -> tuple[str, str]:
     """Why a failed test failed, and what to try."""
     kind = _kind(case)
-    if kind in _MEASURED and not any(_over(evidence) for evidence in case.evidence):
+    if kind in _MEASURED and kind != "checkpoint" and not any(_over(evidence) for evidence in case.evidence):
         return _NOT_MEASURED
     return _ADVICE.get(kind, _OTHERWISE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,10 +36,11 @@ def limits(solution: Result, mutants: Mapping[str, Result], peers: Mapping[str, 
     """
     found = []
     for key, data in _measured(solution):
+        question, case = key[:2]
         every = [(_value(d), name) for name, result in mutants.items() for k, d in _measured(result) if k == key]
         others = [(value, name) for value, name in every if name not in peers]
         beside = ", ".join(
-            f"{peers[name][1]} {value:.2g}" for value, name in every if name in peers and peers[name][0] == key[0]
+            f"{peers[name][1]} {value:.2g}" for value, name in every if name in peers and peers[name][0] == question
         )
         worst = max(others, default=None) if "ratio" in data else min(others, default=None)
         if "ratio" in data:
@@ -47,19 +49,22 @@ def limits(solution: Result, mutants: Mapping[str, Result], peers: Mapping[str, 
         else:
             limit, shown = f"{data['at_least']:g}", f"{_value(data):.4g}"
         outer = (f"{worst[0]:.3g}", worst[1]) if worst else ("", "")
-        found.append(Limit(*key, limit, shown, *outer, beside))
+        found.append(Limit(question, case, limit, shown, *outer, beside))
     return found
 
 
-def _measured(result: Result) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    """(question, test case) and the evidence of each check that came to a figure."""
+def _measured(result: Result) -> Iterator[tuple[tuple[str, str, str, int], dict[str, Any]]]:
+    """(question, test case, check, which of that kind in the case) and the evidence of each that came to a figure."""
     for question in result.questions:
         for case in question.cases:
+            seen: Counter[str] = Counter()
             for evidence in case.evidence:
-                data = evidence["data"]
+                data, check = evidence["data"], str(evidence["check"])
+                number = seen[check]
+                seen[check] += 1
                 ratio = "ratio" in data and bool(data.get("limit")) and data.get("pairs", 1) > 0
                 if ratio or (data.get("at_least") is not None and "mean" in data):
-                    yield (question.name, case.name), data
+                    yield (question.name, case.name, check, number), data
 
 
 def _value(data: Mapping[str, Any]) -> float:
