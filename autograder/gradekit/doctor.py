@@ -72,6 +72,7 @@ def examine() -> Iterator[Finding]:
             yield _device(current)
             for subject, look in (("rates", _rates), ("noise of a speed check", _noise)):
                 yield _guarded(subject, look)
+            yield _isolation(current.kind)
     yield _docker(_docker_info)
 
 
@@ -138,6 +139,22 @@ def _guarded(subject: str, look: Callable[[], Finding]) -> Finding:
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         return Finding(subject, "missing", f"{type(error).__name__}: {text}", "does torch work here? reinstall it")
+
+
+def _isolation(kind: str) -> Finding:
+    """What keeps a submission in, see docs/threat-model.md."""
+    from gradekit.sandbox.jail.policy import ON
+    from gradekit.sandbox.jail.probe import probe
+
+    try:
+        found = probe(accelerator=kind == "cuda")
+    except RuntimeError as error:
+        return Finding("isolation", "note", str(error), "grade only whom you trust here, or in a container on Linux")
+    off = ", ".join(f"{name} ({why})" for name, why in found.layers.items() if why != ON and not why.startswith("not needed"))
+    if found.level == "jail":
+        return Finding("isolation", "ok", "jail: student code can do little but compute")
+    mend = "grade on Linux as root, or in a container; --require-isolation jail refuses less"
+    return Finding("isolation", "note", f"{found.level}, not the jail: without {off or 'most layers'}", mend)
 
 
 def _rates() -> Finding:

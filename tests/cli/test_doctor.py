@@ -15,6 +15,7 @@ from gradekit import device, doctor
 from gradekit.cli import app
 from gradekit.device import Rates, measured
 from gradekit.doctor import Finding, examine, works
+from gradekit.sandbox.jail import Isolation
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +34,27 @@ def test_this_machine_grades():
     assert found["device"].said.startswith("cpu: ")
     assert "(GRADEKIT_DEVICE says so)" in found["device"].said
     assert "GFLOP/s; memory" in found["rates"].said
+    isolation = found["isolation"]
+    assert isolation.state == "ok" or "not the jail: without" in isolation.said
     noise = found["noise of a speed check"]
     assert "ms against itself: " in noise.said
     assert "% from a limit can be told" in noise.said
     assert [f.subject for f in found.values() if f.state == "missing"] == []
     assert all(finding.mend for finding in found.values() if finding.state != "ok")
+
+
+def test_less_than_a_jail_is_told_with_what_is_missing(monkeypatch):
+    layers = {"session": "on", "seccomp": "the kernel has none", "view": "not needed as root"}
+    monkeypatch.setattr("gradekit.sandbox.jail.probe.probe", lambda accelerator: Isolation("process", layers))
+    found = doctor._isolation("cpu")
+    assert (found.state, found.said) == ("note", "process, not the jail: without seccomp (the kernel has none)")
+    assert "--require-isolation" in found.mend
+
+    def fails(accelerator):
+        raise RuntimeError("a jail could not be started")
+
+    monkeypatch.setattr("gradekit.sandbox.jail.probe.probe", fails)
+    assert doctor._isolation("cpu").state == "note"
 
 
 def show(monkeypatch, *findings):
