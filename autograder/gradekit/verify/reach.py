@@ -26,7 +26,8 @@ def reach(cells: Sequence[Mapping[str, Any]], tests: Mapping[str, Path]) -> dict
     cells: code cells of the solution, in order, each with `question` (None for a cell of none), `source` and `kind`;
     tests: the test file of each question. A test sees a cell if it names something that the cell defines, or that is
     defined by way of it. A cell of code that does more than define (at its top) may change anything, so it is seen by
-    all questions; so is one that cannot be read.
+    all questions; so is one that cannot be read. What a call in an assignment, or a decorator, does besides giving a
+    value is not looked for.
     """
     running = [cell for cell in cells if cell["kind"] not in ("check", "grader")]
     defined = [_defined(str(cell["source"])) for cell in running]
