@@ -73,6 +73,7 @@ MUTANTS = [
         question="q1",
         why="a loop over indices that runs backwards, so that deleting does not move what is to come",
         fails={"q1": (*TIES, *TEXTS, *SPEED)},
+        may_fail="special tokens may hold*",  # random text: a pair overlaps itself there, or it does not
         define="""
 def replaced(ids, pair, new):
     ids = list(ids)

@@ -177,6 +177,24 @@ def f(x): return x + 1
     assert peak < 5 * MB
 
 
+def test_nor_is_what_nobody_had_collected_before_the_fork(student: Any) -> None:
+    """A failed test leaves its frames in a cycle, with all that they hold; a collection may come in the twin."""
+    subject = student("""
+import gc, os
+class Cycle:
+    def __init__(self):
+        self.itself, self.held = self, [str(number) for number in range(400_000)]
+def f(x): return x + 1
+os.register_at_fork(after_in_child=gc.collect)
+gc.disable()
+for _ in range(1):
+    Cycle()
+""")
+    subject.call(answer, X)
+    peak, _ = subject.resident(answer, X)
+    assert peak < 5 * MB
+
+
 def test_what_is_kept_for_the_backward_pass_is_told_apart(student: Any) -> None:
     subject = student("def f(x):\n    return (x.requires_grad_().expand(2**20, 3) ** 2).exp().sum()")
     peak, kept = subject.resident(answer, X)

@@ -7,6 +7,7 @@ shares this process: it may break anything here, which costs its owner this proc
 import bdb  # noqa: F401  (as IPython.core.logger, below)
 import contextlib
 import dataclasses
+import gc
 import importlib
 import marshal
 import os
@@ -168,7 +169,8 @@ class _Served:
 
         The judge sees to it that this one stands still meanwhile.
         """
-        _trim(0)  # here, since the kernel takes what the twin has at its start for the least that its peak can be
+        gc.collect()  # here, since the kernel takes what the twin has at its start for the least that its peak can be
+        _trim(0)
         twin = os.fork()
         if twin == 0:
             resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
