@@ -150,7 +150,9 @@ def _isolation(kind: str) -> Finding:
         found = probe(accelerator=kind == "cuda")
     except RuntimeError as error:
         return Finding("isolation", "note", str(error), "grade only whom you trust here, or in a container on Linux")
-    off = ", ".join(f"{name} ({why})" for name, why in found.layers.items() if why != ON and not why.startswith("not needed"))
+    off = ", ".join(
+        f"{name} ({why})" for name, why in found.layers.items() if why != ON and not why.startswith("not needed")
+    )
     if found.level == "jail":
         return Finding("isolation", "ok", "jail: student code can do little but compute")
     mend = "grade on Linux as root, or in a container; --require-isolation jail refuses less"
