@@ -12,11 +12,11 @@ Measured against torch's own kernels (time here / time there, median of 81 inter
 float32, a 2-core x86-64 CPU with AVX-512, 2026-11-26, `benchmarks/reference_speed.py`). No GPU was at hand.
 
     convolution of x with w                                   forward  backward
-    (16, 8, 28, 28) with (16, 8, 3, 3), padding 1                2.4       1.8
-    (32, 16, 14, 14) with (32, 16, 3, 3), padding 1              2.5       3.2
+    (16, 8, 28, 28) with (16, 8, 3, 3), padding 1                2.3       2.1
+    (32, 16, 14, 14) with (32, 16, 3, 3), padding 1              2.6       3.0
     (8, 3, 32, 32) with (16, 3, 5, 5), padding 2                 1.9       1.3
-    (16, 16, 28, 28) with (32, 16, 3, 3), stride 2, padding 1    2.6       1.6
-    (4, 16, 48, 48) with (32, 16, 3, 3), padding 1               2.2       3.2
+    (16, 16, 28, 28) with (32, 16, 3, 3), stride 2, padding 1    2.6       2.1
+    (4, 16, 48, 48) with (32, 16, 3, 3), padding 1               2.1       3.7
 
     max pooling, forward and backward together (2026-11-22, busy): (16, 16, 28, 28) in windows of 2: 0.58;
     (4, 16, 47, 49) in overlapping windows of 3 at stride 2: 0.77 (forward 0.13, backward 10: torch remembers the
