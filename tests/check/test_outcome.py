@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import pairwise
 
 import pytest
 import torch
@@ -62,8 +63,7 @@ def test_the_score_sees_labels_that_the_student_does_not(answer):
 
 
 def test_a_busy_machine_does_not_use_up_the_time():
-    slow_by_neighbours = Outcome(1.0, 50.0, processor_s=20.0)
-    work_that_nobody_saw = Outcome(1.0, 90.0, processor_s=0.1)
+    slow_by_neighbours = Outcome(1.0, 90.0, processor_s=2.0)
     slow_by_itself = Outcome(1.0, 90.0, processor_s=88.0)
 
     class Told(Scripted):
@@ -73,19 +73,17 @@ def test_a_busy_machine_does_not_use_up_the_time():
     check.outcome(guess, Told([slow_by_neighbours]), inputs, score=scripted, at_least=0.5, seconds=30)
     with pytest.raises(CheckFailed, match=r"run 1 of 3 took 88 s: 30 s are allowed on a cpu"):
         check.outcome(guess, Told([slow_by_itself]), inputs, score=scripted, at_least=0.5, seconds=30)
-    with pytest.raises(CheckFailed, match=r"run 1 of 3 took 45 s: 30 s are allowed on a cpu"):
-        check.outcome(guess, Told([work_that_nobody_saw]), inputs, score=scripted, at_least=0.5, seconds=30)
 
 
 def test_the_seed_of_a_run_tells_nothing_of_the_seed_of_the_inputs(monkeypatch):
-    found = set()
+    found = []
     for seed in range(200):
         monkeypatch.setenv("GRADEKIT_SEED", str(seed))
-        found |= {run_seed(run) for run in range(3)}
-    assert len(found) == 600
+        found += [run_seed(run) for run in range(3)]
+    assert len({*found}) == 600
     assert all(0 <= seed < 2**63 for seed in found)
-    # neighbours have nothing in common: of 63 bits some 31 differ
-    assert 20 < statistics.fmean((a ^ b).bit_count() for a, b in zip(found, sorted(found)[1:], strict=False)) < 42
+    # neighbours have nothing in common: of 63 bits 31.5 differ on average, with a standard error of 0.16
+    assert abs(statistics.fmean((a ^ b).bit_count() for a, b in pairwise(found)) - 31.5) < 1
 
 
 def test_any_seed_of_a_grading_will_do(answer, monkeypatch):

@@ -87,9 +87,11 @@ def f(x):
 
 def test_where_nobody_knows_what_a_worker_did_all_of_it_was_work(student: Any, monkeypatch: Any) -> None:
     subject = student("def f(x):\n    time.sleep(0.2)\n    return x")
-    assert subject.call(answer, X).processor_s < 0.1
+    asleep = subject.call(answer, X)
+    assert asleep.processor_s == asleep.seconds / 2  # since some may have been missed
     monkeypatch.setattr(type(subject.worker._seen), "now", lambda seen: None)
-    assert subject.call(answer, X).processor_s >= 0.2
+    unknown = subject.call(answer, X)
+    assert unknown.processor_s == unknown.seconds >= 0.2
 
 
 def test_sleep_counts_as_time(student: Any) -> None:

@@ -103,10 +103,9 @@ def _runs(experiment: Experiment, identity: tuple[object, ...], kind: str) -> Ru
 def time_taken(result: Outcome, kind: str) -> float:
     """Seconds of one run, in which neither a busy neighbour nor the number of cores should decide.
 
-    On a CPU processor time, with one thread, where that is less than wall time, but at least half of that: what was
-    spent in processes that nobody saw, and in sleep, is not free. Elsewhere wall time.
+    On a CPU processor time, with one thread, where that is less than wall time; elsewhere wall time.
     """
-    return min(result.seconds, max(result.processor_s, result.seconds / 2)) if kind == "cpu" else result.seconds
+    return min(result.seconds, result.processor_s) if kind == "cpu" else result.seconds
 
 
 def target_for(target: float | Mapping[str, float], kind: str) -> float | None:

@@ -39,7 +39,9 @@ class Outcome:
     seconds: wall time of the call, its outputs complete on the device; in a timed call on a CPU without what it waited
         for other programs (see `clock`), and at least the processor time of all threads, so that extra threads gain
         nothing;
-    processor_s: processor time of all threads in this process, which a busy neighbour does not lengthen;
+    processor_s: processor time of all threads in this process, which a busy neighbour does not lengthen; where the
+        code runs in another process that of its children as well, and at least half of `seconds`, since some may have
+        been missed;
     round_trip_s: what a call takes that does nothing, where the code runs in another process, else 0;
     recorded: what the student's code used (record=True); operations: how many tensor operations that were;
     damaged: names of inputs that were changed in place (watch=True);

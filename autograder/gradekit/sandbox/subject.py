@@ -310,6 +310,8 @@ class WorkerSubject:
         if timed and self._transport is not None and _is_dense(outputs):
             seconds = max(seconds - self._transport(request["inputs"], outputs), processor / 2, 1e-9)
         trip = self._transport.round_trip_s() if timed and self._transport is not None else 0.0
+        # `seconds` is without waiting for others, so what is missing was slept away, or done by processes nobody saw.
+        processor = max(processor, seconds / 2)
         return Outcome(outputs, seconds, recorded, operations, damaged, aliased, processor, trip)
 
     def identity(self, experiment: Experiment, inputs: Mapping[str, Any]) -> tuple[object, ...]:
