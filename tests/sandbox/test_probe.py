@@ -6,16 +6,22 @@ import sys
 
 import pytest
 
-from gradekit.sandbox.jail import LEVELS
-from gradekit.sandbox.jail.policy import isolation
+from gradekit.sandbox.client import Server
+from gradekit.sandbox.jail import Isolation
 from gradekit.sandbox.jail.probe import probe
+from gradekit.sandbox.scratch import remove
+from gradekit.sandbox.subject import Worker, scratch_root
 
 
-def test_a_jail_is_started_and_says_what_it_is() -> None:
-    found = probe()
-    assert found == isolation(found.layers)
-    assert LEVELS.index(found.level) >= LEVELS.index("process")
-    assert found.layers["session"] == "on"
+def test_it_finds_what_a_worker_has() -> None:
+    server, root = Server.start(["gradekit.sandbox.worker"]), scratch_root()
+    try:
+        worker = Worker(server.connection, root / "probe", None, memory_bytes=2**33)
+        assert probe() == Isolation(worker.level, worker.layers)
+        worker.end()
+    finally:
+        server.close()
+        remove(root)
 
 
 def test_beside_an_accelerator_the_address_space_is_not_limited() -> None:

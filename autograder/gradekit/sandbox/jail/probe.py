@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from gradekit.sandbox.jail.keeper import kill, spawn
-from gradekit.sandbox.jail.policy import LEVELS, Isolation, Policy
+from gradekit.sandbox.jail.policy import Isolation, Policy, isolation
 
 __all__ = ["probe"]
 
@@ -24,19 +24,17 @@ def probe(*, accelerator: bool = False) -> Isolation:
     command = [sys.executable, "-m", __name__, json.dumps(accelerator)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
-        said = json.loads(done.stdout)
-        level, layers = said["level"], dict(said["layers"])
-    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as error:
+        return isolation(json.loads(done.stdout))
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         raise RuntimeError(f"a jail could not be started: {type(error).__name__}: {error}") from error
-    return Isolation(LEVELS[LEVELS.index(level)], layers)
 
 
 def _main(accelerator: bool) -> None:
     ours, theirs = os.pipe()
 
-    def say(isolation: Isolation) -> None:
+    def say(found: Isolation) -> None:
         with os.fdopen(theirs, "w") as stream:
-            json.dump({"level": isolation.level, "layers": isolation.layers}, stream)
+            json.dump(found.layers, stream)
 
     with tempfile.TemporaryDirectory(prefix="gradekit-probe-") as scratch:
         uid = _UID if os.geteuid() == 0 else None
