@@ -18,7 +18,7 @@ from gradekit.build.bundle import write_bundle
 from gradekit.build.imports import refuse_imports
 from gradekit.build.leak import refuse_leaks
 from gradekit.build.percent import read_source
-from gradekit.build.stamp import known_files, write_stamp
+from gradekit.build.stamp import built_files, known_files, write_stamp
 from gradekit.build.swap import swap_in
 from gradekit.build.transform import Transformed, transform
 from gradekit.course import Week
@@ -171,12 +171,8 @@ def _refuse_imports(release: Path, notebook: Any, label: str) -> None:
 
 
 def _differences(built: Path, committed: Path, week: Week) -> Iterator[str]:
-    ours = {p.relative_to(built) for p in built.rglob("*") if p.is_file()}
-    theirs = {
-        p.relative_to(committed)
-        for p in committed.rglob("*")
-        if p.is_file() and not {"__pycache__", ".ipynb_checkpoints", ".OTTER_LOG"} & set(p.parts)
-    }
+    ours = {path.relative_to(built) for path in built_files(built)}
+    theirs = {path.relative_to(committed) for path in built_files(committed)}
     for path in sorted(ours | theirs):
         name = f"{week.relative(committed)}/{path.as_posix()}"
         if path not in theirs:

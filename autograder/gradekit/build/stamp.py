@@ -14,6 +14,8 @@ from gradekit.course import Week
 
 __all__ = ["built_files", "digest", "is_fresh", "known_files", "write_stamp"]
 
+_LEFT_BEHIND = frozenset({"__pycache__", ".ipynb_checkpoints", ".OTTER_LOG"})
+
 
 def is_fresh(week: Week) -> bool:
     """Whether what is built is what the sources would build; false when in doubt."""
@@ -32,16 +34,12 @@ def known_files(week: Week, place: Path) -> dict[str, str]:
 
 def built_files(place: Path) -> list[Path]:
     """The files of a folder that is built, but for what Jupyter, Python and Otter leave there."""
-    ours = (p for p in place.rglob("*") if p.is_file())
-    return sorted(p for p in ours if not _left_behind(p.relative_to(place)))
+    files = (path for path in place.rglob("*") if path.is_file())
+    return sorted(path for path in files if _LEFT_BEHIND.isdisjoint(path.relative_to(place).parts))
 
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-
-
-def _left_behind(name: Path) -> bool:
-    return any(part.startswith(".") or part == "__pycache__" for part in name.parts)
 
 
 def _path(week: Week) -> Path:
