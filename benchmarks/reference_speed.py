@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import math
 import os
 import platform
 import random
@@ -266,16 +265,15 @@ def measure(comparison: Comparison, turns: int) -> Figure:
             times[name].append(time.process_time() - before)
     return Figure(
         statistics.median(times["reference"]),
-        plain=_ratio(times, "plain", "reference"),
-        library=_ratio(times, "reference", "library") or math.nan,
-        products=_ratio(times, "products", "library"),
+        plain=_ratio(times["plain"], times["reference"]) if "plain" in times else None,
+        library=_ratio(times["reference"], times["library"]),
+        products=_ratio(times["products"], times["library"]) if "products" in times else None,
     )
 
 
-def _ratio(times: dict[str, list[float]], of: str, to: str) -> float | None:
-    """The median over the turns; none if one of the sides is not there."""
-    both = zip(times.get(of, []), times[to], strict=False)
-    return statistics.median(ratios) if (ratios := [a / b for a, b in both]) else None
+def _ratio(these: list[float], those: list[float]) -> float:
+    """The median over the turns."""
+    return statistics.median(a / b for a, b in zip(these, those, strict=True))
 
 
 def main() -> None:
