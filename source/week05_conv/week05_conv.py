@@ -106,7 +106,7 @@ from torch import Tensor, nn
 # All hidden points need an answer without a built-in convolution or `unfold`. For orientation, on a CPU and as multiples
 # of the reference: the windows copied into columns and one matrix product 1.2; `torch.einsum` over the windows 1.5 or
 # 4.1, depending on the order of its two operands (why?); a Python loop over the output's pixels 35; torch's own
-# convolution 0.75 to 1 (on fresh inputs, as here; half as long where they are still in the cache).
+# convolution 0.4 in one process, 1 as a grading measures it, each side in a process of its own.
 #
 # <details><summary><code>setStorage: sizes … are out of bounds for storage of size …</code></summary>
 #
@@ -322,8 +322,8 @@ hidden: true
 """ # END TEST CONFIG
 # Times the reference, on a 2-core x86-64 CPU (torch 2.15, one thread):
 # this solution 1.2, einsum with the filters first 1.5, shifted products 1.3, image by image 1.2, einsum with the windows
-# first 4.1, gathering by index 4.7, FFT 7.8, a loop over output pixels 35; torch's own convolution 0.75 to 0.99 (on inputs
-# that are still in the cache 0.46, see benchmarks/RESULTS.md).
+# first 4.1, gathering by index 4.7, FFT 7.8, a loop over output pixels 35; torch's own convolution 0.95 to 0.99, in one process
+# 0.43 (2026-11-26).
 # GPU: not measured. Its limits allow for the three times as many copies that im2col makes; tighten them with figures.
 def timed_convolution(rng, device):
     n, c, o, size = (64, 32, 64, 56) if device == "cuda" else (16, 16, 32, 48)
@@ -431,7 +431,8 @@ plt.show()
 #
 # All hidden points need an answer without autograd, built-in convolution or `unfold`. For orientation, on a CPU and as
 # multiples of the reference: the sums above for one weight (k, m) at a time, with slices and matrix products, 1.2; all
-# shares sent home at once with `index_add_` 3.5; a Python loop over the windows 30; torch's own gradients 0.75.
+# shares sent home at once with `index_add_` 3.5; a Python loop over the windows 30; torch's own gradients 0.35
+# (in one process).
 #
 # <details><summary><code>has shape (…): expected (…)</code> for the gradient with respect to x</summary>
 #
@@ -666,7 +667,7 @@ hidden: true
 """ # END TEST CONFIG
 # Times the reference, on a 2-core x86-64 CPU (torch 2.15, one thread):
 # this solution 1.2, im2col and col2im 1.0, einsum over windows 2.7, index_add_ 3.5, autograd 3.7, a loop over windows 30;
-# torch's own gradients 0.75.
+# torch's own gradients, in one process, 0.35 (2026-11-26).
 # GPU: not measured, as in q1.
 def timed_gradients(rng, device):
     n, c, o, size = (64, 32, 64, 56) if device == "cuda" else (8, 16, 32, 48)
